@@ -1,0 +1,1 @@
+"""The network: backbone, detection head, alignment on features, identity head."""

@@ -1,0 +1,114 @@
+"""SqueezeFacePoseNet's fire modules as a backbone that gives maps at strides 2, 4, 8, 16 and 32.
+
+Layers and widths are Table 2 of Alonso-Fernandez et al. 2020 (arXiv:2007.08566). What differs, and why:
+the stem has stride 2 and the pools come early (after the stem, fire3, fire5 and fire7), because late
+pooling costs 2.4 times as much on a whole photo; pools are 2x2, so that every map's cells sit at the same
+half-pixel shift and features can be sampled at exact places; there is no batch-norm, whose backward pass
+on the large maps would be most of a training step on a CPU.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)
+EXPAND = (64, 64, 128, 128, 192, 192, 256, 256)
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Maps(NamedTuple):
+    """Feature maps of one batch, (B, C, H/stride, W/stride) each; `s16` and `s32` serve detection only."""
+
+    s2: Tensor
+    s4: Tensor
+    s8: Tensor
+    s16: Tensor
+    s32: Tensor
+
+
+class Fire(nn.Module):
+    """Squeeze by 1x1, expand by 1x1 and 3x3, joined (SqueezeNet's building brick; the paper's Figure 1).
+
+    `dwc` is the paper's depth-wise form: as many groups as squeeze channels, no point-wise step.
+    `bypass` adds the input to the output where both have the same width (the paper's outlook).
+    """
+
+    def __init__(self, inputs: int, squeeze: int, expand: int, dwc: bool = False, bypass: bool = False):
+        super().__init__()
+        self.squeeze = nn.Conv2d(inputs, squeeze, 1)
+        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
+        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1, groups=squeeze if dwc else 1)
+        self.bypass = bypass and inputs == 2 * expand
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = F.relu(self.squeeze(x))
+        out = torch.cat((F.relu(self.expand1x1(squeezed)), F.relu(self.expand3x3(squeezed))), 1)
+        return x + out if self.bypass else out
+
+
+class Backbone(nn.Module):
+    """RGB pixels to five feature maps.
+
+    Args:
+        stem: filters of the first convolution (the paper's 64 by default).
+        dwc: the depth-wise form of every 3x3 in the fire modules.
+        bypass: residual bypass in fire3, fire5, fire7 and fire9.
+    """
+
+    def __init__(self, stem: int = 64, dwc: bool = False, bypass: bool = True):
+        super().__init__()
+        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.stem = nn.Conv2d(3, stem, 3, stride=2, padding=1)
+        inputs = (stem, *(2 * e for e in EXPAND[:-1]))
+        fires = [Fire(i, s, e, dwc, bypass) for i, s, e in zip(inputs, SQUEEZE, EXPAND, strict=True)]
+        self.fire2, self.fire3, self.fire4, self.fire5, self.fire6, self.fire7, self.fire8, self.fire9 = fires
+        self.widths = (stem, 2 * EXPAND[1], 2 * EXPAND[3], 2 * EXPAND[5], 2 * EXPAND[7])
+
+    def fine(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """RGB images (B, 3, H, W), values 0..255, to the maps at strides 2, 4, 8: identity's."""
+        x = (images - self.mean) / self.std
+        s2 = F.relu(self.stem(x))
+        s4 = self.fire3(self.fire2(F.max_pool2d(s2, 2)))
+        s8 = self.fire5(self.fire4(F.max_pool2d(s4, 2)))
+        return s2, s4, s8
+
+    def forward(self, images: Tensor) -> Maps:
+        """RGB images (B, 3, H, W), values 0..255, H and W multiples of 32."""
+        s2, s4, s8 = self.fine(images)
+        s16 = self.fire7(self.fire6(F.max_pool2d(s8, 2)))
+        s32 = self.fire9(self.fire8(F.max_pool2d(s16, 2)))
+        return Maps(s2, s4, s8, s16, s32)
+
+    def load_imagenet(self, state: dict[str, Tensor]) -> None:
+        """Start from torchvision's `squeezenet1_1` (the paper starts from ImageNet too).
+
+        A narrower stem keeps the filters of largest norm, and fire2's squeeze their columns. The depth-wise
+        form keeps its random 3x3 filters: their shapes do not fit.
+        """
+        keep = (
+            state["features.0.weight"]
+            .float()
+            .flatten(1)
+            .norm(dim=1)
+            .topk(self.widths[0])
+            .indices.sort()
+            .values
+        )
+        own = dict(self.named_parameters())
+        with torch.no_grad():
+            self.stem.weight.copy_(state["features.0.weight"][keep])
+            if self.stem.bias is not None:
+                self.stem.bias.copy_(state["features.0.bias"][keep])
+            for number, index in zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True):
+                for layer in ("squeeze", "expand1x1", "expand3x3"):
+                    for kind in ("weight", "bias"):
+                        value = state[f"features.{index}.{layer}.{kind}"]
+                        if number == 2 and layer == "squeeze" and kind == "weight":
+                            value = value[:, keep]
+                        if own[f"fire{number}.{layer}.{kind}"].shape == value.shape:
+                            own[f"fire{number}.{layer}.{kind}"].copy_(value)

@@ -1,0 +1,56 @@
+"""The YOLO-style detection head: box, confidence and five coarse landmarks a cell at strides 8, 16 and 32."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+STRIDES = (8, 16, 32)
+OUTPUTS = 15
+"""A cell's channels: 0-3 box code, 4 confidence logit, 5-14 landmarks (x, y)."""
+
+
+class Separable(nn.Sequential):
+    """Depthwise 3x3 and pointwise 1x1 with batch-norm, which folds away."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(
+            nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False),
+            nn.BatchNorm2d(inputs),
+            nn.Conv2d(inputs, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+        )
+
+
+class DetectionHead(nn.Module):
+    """Top-down sums of thinned maps, one tower a level, one 1x1 convolution for all fifteen outputs.
+
+    The confidence bias starts at a prior of 1 % (RetinaNet, arXiv:1708.02002, section 4.1), so that the many
+    empty cells do not drown the first steps.
+    """
+
+    def __init__(self, widths: tuple[int, int, int], width: int = 64, prior: float = 0.01):
+        super().__init__()
+        self.lateral = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(w, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+            for w in widths
+        )
+        self.merge = nn.ModuleList(Separable(width, width) for _ in widths)
+        self.tower = nn.ModuleList(Separable(width, width) for _ in widths)
+        self.out = nn.ModuleList(nn.Conv2d(width, OUTPUTS, 1) for _ in widths)
+        for layer in self.out:
+            assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+            with torch.no_grad():
+                layer.bias[4] = -math.log((1 - prior) / prior)
+
+    def forward(self, s8: Tensor, s16: Tensor, s32: Tensor) -> list[Tensor]:
+        """Maps (B, C, H/stride, W/stride) to raw outputs (B, 15, H/stride, W/stride), stride 8 first."""
+        p8, p16, p32 = (layer(x) for layer, x in zip(self.lateral, (s8, s16, s32), strict=True))
+        p32 = self.merge[2](p32)
+        p16 = self.merge[1](p16 + F.interpolate(p32, scale_factor=2.0, mode="nearest"))
+        p8 = self.merge[0](p8 + F.interpolate(p16, scale_factor=2.0, mode="nearest"))
+        return [out(tower(p)) for out, tower, p in zip(self.out, self.tower, (p8, p16, p32), strict=True)]

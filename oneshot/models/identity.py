@@ -1,0 +1,104 @@
+"""From aligned samples of the maps to a 1000-d embedding, and the refinement of the landmarks on the way."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from oneshot.models.backbone import Fire
+
+EMBEDDING = 1000
+
+
+class Refinement(nn.Module):
+    """Corrects coarse landmarks: samples of strides 4 and 8 on a wide grid to ten offsets."""
+
+    def __init__(self, inputs: int):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(inputs)
+        self.thin = nn.Conv2d(inputs, 48, 1)
+        self.down1 = nn.Conv2d(48, 64, 3, stride=2, padding=1)
+        self.down2 = nn.Conv2d(64, 64, 3, stride=2, padding=1)
+        self.out = nn.Linear(64 * 16, 10)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, sampled: Tensor) -> Tensor:
+        """(N, C, 14, 14) samples to (N, 5, 2) offsets in template pixels."""
+        x = F.relu(self.thin(self.norm(sampled)))
+        x = F.relu(self.down2(F.relu(self.down1(x))))
+        return self.out(x.flatten(1)).view(-1, 5, 2)
+
+
+class Bridge(nn.Module):
+    """Sampled maps to the features that the recogniser's deep half expects: 48 channels on 14x14.
+
+    Its batch-norms are what makes the dense hints trainable at all: SqueezeNet's features are unscaled.
+    """
+
+    def __init__(self, fine: int, coarse: int, width: int = 96, out: int = 48, fine_width: int = 48):
+        super().__init__()
+        self.norm_fine = nn.BatchNorm2d(fine)
+        self.down_fine = nn.Conv2d(fine, fine_width, 3, stride=2, padding=1, bias=False)
+        self.norm_down = nn.BatchNorm2d(fine_width)
+        self.norm_coarse = nn.BatchNorm2d(coarse)
+        self.mix = nn.Conv2d(fine_width + coarse, width, 3, padding=1, bias=False)
+        self.norm_mix = nn.BatchNorm2d(width)
+        self.out = nn.Conv2d(width, out, 1)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """Stride-2 samples (N, F, 28, 28) and strides 4 and 8 together (N, C, 14, 14) to (N, 48, 14, 14)."""
+        fine = F.relu(self.norm_down(self.down_fine(self.norm_fine(fine))))
+        x = torch.cat((fine, self.norm_coarse(coarse)), 1)
+        return self.out(F.relu(self.norm_mix(self.mix(x))))
+
+
+class FireTail(nn.Module):
+    """The `fire` form: SqueezeFacePoseNet's own fire6 to fire9 and pooled conv10 on the aligned grid."""
+
+    def __init__(self, inputs: int):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(inputs)
+        self.fires = nn.Sequential(
+            Fire(inputs, 48, 192),
+            Fire(384, 48, 192, bypass=True),
+            Fire(384, 64, 256),
+            Fire(512, 64, 256, bypass=True),
+        )
+        self.conv10 = nn.Conv2d(512, EMBEDDING, 1)
+
+    def forward(self, sampled: Tensor) -> Tensor:
+        """(N, C, 14, 14) to (N, 1000)."""
+        return self.conv10(self.fires(self.norm(sampled))).mean((2, 3))
+
+
+class DeepHalf(nn.Module):
+    """Stages 3 and 4 of EdgeNeXt-XX-Small and one linear layer: 48x14x14 features to 1000 numbers.
+
+    EdgeFace-XXS (George et al. 2024, arXiv:2307.01838) is this network in timm's form; `start_from` copies
+    its weights. Its last layer, 168 to 512, is folded with a fixed isometry into 168 to 1000, which keeps
+    every cosine.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        import timm
+
+        whole = timm.create_model("edgenext_xx_small", num_classes=0)
+        self.stage3, self.stage4 = whole.stages[2], whole.stages[3]
+        self.norm = nn.LayerNorm(168, eps=1e-6)
+        self.out = nn.Linear(168, EMBEDDING)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, 48, 14, 14) to (N, 1000), not normalised."""
+        x = self.stage4(self.stage3(features))
+        return self.out(self.norm(x.mean((2, 3))))
+
+    def start_from(self, state: dict[str, Tensor], isometry: Tensor) -> None:
+        """Copy EdgeFace-XXS's deep half; `isometry` (1000, 512) has orthonormal columns."""
+        parts = {"stages.2.": self.stage3, "stages.3.": self.stage4, "head.norm.": self.norm}
+        for prefix, module in parts.items():
+            own = {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}
+            module.load_state_dict(own)
+        with torch.no_grad():
+            self.out.weight.copy_(isometry @ state["head.fc.weight"].float())
+            self.out.bias.copy_(isometry @ state["head.fc.bias"].float())

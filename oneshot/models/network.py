@@ -1,0 +1,107 @@
+"""The whole network: raw detection tensors, landmark refinement and embeddings of given faces."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from oneshot.models.align import Template, apply_similarity, sample, template_to_image
+from oneshot.models.backbone import Backbone, Maps
+from oneshot.models.head import DetectionHead
+from oneshot.models.identity import EMBEDDING, Bridge, DeepHalf, FireTail, Refinement
+
+Form = Literal["aligned", "fire", "cell"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What fixes the network's shape; travels with the weights.
+
+    Attributes:
+        form: the identity head: a recogniser's deep half on the aligned grid, SqueezeFacePoseNet's own
+            fire6-9 there, or one 1x1 convolution at the face's centre (the plain YOLO form).
+        stem, dwc, bypass: see `Backbone`.
+        thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is.
+        bridge: width of the bridge's 3x3 convolution.
+        head: width of the detection head.
+    """
+
+    form: Form = "aligned"
+    stem: int = 32
+    dwc: bool = False
+    bypass: bool = False
+    thin: tuple[int, int, int] = (0, 48, 64)
+    bridge: int = 96
+    bridge_fine: int = 32
+    head: int = 64
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+class OneShotNet(nn.Module):
+    """Backbone, detection head, refinement and identity head. Images are RGB (B, 3, H, W), values 0..255."""
+
+    def __init__(self, config: NetworkConfig | None = None):
+        super().__init__()
+        self.config = config = config or NetworkConfig()
+        self.backbone = Backbone(config.stem, config.dwc, config.bypass)
+        w2, w4, w8, w16, w32 = self.backbone.widths
+        self.head = DetectionHead((w8, w16, w32), config.head)
+        t2, t4, t8 = config.thin
+        self.thin2: nn.Module = nn.Conv2d(w2, t2, 1) if t2 else nn.Identity()
+        self.thin4, self.thin8 = nn.Conv2d(w4, t4, 1), nn.Conv2d(w8, t8, 1)
+        self.refinement = Refinement(t4 + t8)
+        self.template = Template()
+        if config.form == "aligned":
+            self.bridge = Bridge(t2 or w2, t4 + t8, config.bridge, fine_width=config.bridge_fine)
+            self.deep = DeepHalf()
+        elif config.form == "fire":
+            self.tail = FireTail(t4 + t8)
+        else:
+            self.cell = nn.Linear(w8 + w16 + w32, EMBEDDING)
+
+    def detect(self, maps: Maps) -> list[Tensor]:
+        """Raw outputs (B, 15, H/s, W/s) for strides 8, 16, 32; see docs/design.md for their code."""
+        return self.head(maps.s8, maps.s16, maps.s32)
+
+    def thinned(self, s2: Tensor, s4: Tensor, s8: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The three maps that are sampled."""
+        return self.thin2(s2), self.thin4(s4), self.thin8(s8)
+
+    def refine(self, thin4: Tensor, thin8: Tensor, landmarks: Tensor) -> Tensor:
+        """Coarse landmarks (B * K, 5, 2), pixels, to corrected ones."""
+        transform = template_to_image(landmarks, self.template.landmarks)
+        points = apply_similarity(transform, self.template.wide14)
+        sampled = torch.cat((sample(thin4, points, 4, 14), sample(thin8, points, 8, 14)), 1)
+        return apply_similarity(transform, self.template.landmarks + self.refinement(sampled).float())
+
+    def features(self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor) -> Tensor:
+        """The bridge's output (B * K, 48, 14, 14) at landmarks (B * K, 5, 2); `aligned` only."""
+        return self.bridge(*self.samples(thin2, thin4, thin8, landmarks))
+
+    def samples(
+        self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Aligned samples: stride 2 (B * K, C, 28, 28), strides 4 and 8 joined (B * K, C, 14, 14)."""
+        transform = template_to_image(landmarks, self.template.landmarks)
+        points = apply_similarity(transform, self.template.grid14)
+        coarse = torch.cat((sample(thin4, points, 4, 14), sample(thin8, points, 8, 14)), 1)
+        return sample(thin2, apply_similarity(transform, self.template.grid28), 2, 28), coarse
+
+    def embed(self, sampled: tuple[Tensor, ...], landmarks: Tensor) -> Tensor:
+        """Embeddings (B * K, 1000), L2-normalised, of faces aligned by landmarks (B * K, 5, 2), pixels.
+
+        `sampled` holds the three thinned maps; the `cell` form reads maps at strides 8, 16, 32 after them.
+        """
+        if self.config.form == "aligned":
+            out = self.deep(self.features(*sampled[:3], landmarks))
+        elif self.config.form == "fire":
+            out = self.tail(self.samples(*sampled[:3], landmarks)[1])
+        else:
+            centre = landmarks.mean(1, keepdim=True)
+            cells = [sample(m, centre, s, 1) for m, s in zip(sampled[3:], (8, 16, 32), strict=True)]
+            out = self.cell(torch.cat(cells, 1).flatten(1))
+        return F.normalize(out.float(), dim=1)

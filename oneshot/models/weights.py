@@ -1,0 +1,83 @@
+"""Weights that describe themselves: safetensors with the network's config and card facts in the header."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from oneshot.errors import OneShotError
+from oneshot.models.network import NetworkConfig, OneShotNet
+
+
+def save_weights(path: Path, net: OneShotNet, info: dict[str, Any], half: bool = True) -> str:
+    """Write a network (fp16 unless `half` is False) by a temporary name; returns its tensors' sha256."""
+    from safetensors.torch import save_file
+
+    state = {
+        k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu()
+        for k, v in net.state_dict().items()
+    }
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(key.encode() + state[key].numpy().tobytes())
+    info = {**info, "network": net.config.as_dict(), "weights_sha256": digest.hexdigest()}
+    partial = path.with_name(path.name + ".partial")
+    save_file(state, partial, metadata={"oneshot": json.dumps(info)})
+    partial.replace(path)
+    return digest.hexdigest()
+
+
+def read_info(path: Path) -> dict[str, Any]:
+    """The facts in a weights file's header.
+
+    Raises:
+        OneShotError: the file is missing, is no safetensors file, or was not written by oneshot.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise OneShotError(f"{path}: no such weights file; leave --weights out to use the shipped ones")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        return dict(json.loads(metadata["oneshot"]))
+    except (SafetensorError, KeyError, json.JSONDecodeError):
+        raise OneShotError(
+            f"{path}: not a weights file of oneshot; use one that scripts/train.py wrote"
+        ) from None
+
+
+def load_network(path: Path) -> tuple[OneShotNet, dict[str, Any]]:
+    """The network in evaluation mode, fp32, and its facts. Raises OneShotError like `read_info`."""
+    from safetensors.torch import load_file
+
+    info = read_info(path)
+    shape = {k: tuple(v) if isinstance(v, list) else v for k, v in info["network"].items()}
+    net = OneShotNet(NetworkConfig(**shape))
+    state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    try:
+        net.load_state_dict(state)
+    except RuntimeError:
+        raise OneShotError(f"{path}: its tensors do not fit its own config; fetch the file again") from None
+    return net.eval(), info
+
+
+def start_network(config: NetworkConfig, models: Path, start: Path | None) -> OneShotNet:
+    """A network to train: from earlier weights of ours, or from ImageNet and the teacher's deep half.
+
+    Parts of `start` that do not fit (another form, another width) are left at their fresh values.
+    """
+    from oneshot.training.teacher import isometry, load_state
+
+    net = OneShotNet(config)
+    if start is not None:
+        state = load_network(start)[0].state_dict()
+        own = net.state_dict()
+        net.load_state_dict(
+            {k: state[k] if k in state and state[k].shape == v.shape else v for k, v in own.items()}
+        )
+        return net
+    net.backbone.load_imagenet(load_state(models / "squeezenet1_1_imagenet.safetensors"))
+    if config.form == "aligned":
+        net.deep.start_from(load_state(models / "edgeface_xxs.safetensors"), isometry())
+    return net
