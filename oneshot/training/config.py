@@ -1,0 +1,124 @@
+"""A run's settings: one dataclass, read from TOML, changed by key=value; an unknown key is an error."""
+
+import difflib
+import sys
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from oneshot.errors import OneShotError
+from oneshot.models.network import NetworkConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a run's result.
+
+    Attributes:
+        stage: "identity" trains on crops with known landmarks; "joint" adds detection on composed scenes.
+        data, models: the folders of training data and of the teacher's and ImageNet's weights.
+        start: weights to start from (a .safetensors of this project); None starts from ImageNet.
+        steps, batch: optimiser steps, and crops a step. seed: of everything random.
+        lr: of the front (backbone, thinning, bridge, refinement); lr_deep: of the recogniser's deep half,
+            which is frozen for the first `freeze_deep` of the steps; lr_head: of the detection head and of
+            fire6-9, which serve it alone. warmup: steps of linear warm-up; then a cosine to zero.
+        canvases, scales: sides of the views in one step, and the range of face scales (1 = the 112-pixel
+            template) for each; a step's batch is split evenly among them.
+        own_landmarks: share of the faces, once `own_landmarks_from` of the steps have passed, that are
+            aligned by the network's own refined landmarks instead of the true ones.
+        scenes, scene_sides: composed scenes a step of the joint stage, and the sides (pixels) they may have.
+        scene_faces: faces of one scene that are embedded. weight_detection: of all detection losses together.
+        close_mosaic: share of the steps at the end in which no scene is a mosaic.
+        evaluate_every, checkpoint_minutes: steps between evaluations; minutes between checkpoints.
+    """
+
+    stage: Literal["identity", "joint"] = "identity"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    data: str = "../shared/data"
+    models: str = "../shared/models"
+    start: str | None = None
+    seed: int = 0
+    steps: int = 6000
+    batch: int = 96
+    lr: float = 1e-3
+    lr_deep: float = 2e-4
+    lr_head: float = 2e-3
+    freeze_deep: float = 0.3
+    weight_decay: float = 0.02
+    warmup: int = 100
+    ema: float = 0.998
+    canvases: tuple[int, ...] = (64, 96, 128, 160)
+    scales: tuple[tuple[float, float], ...] = ((0.22, 0.5), (0.4, 0.85), (0.7, 1.2), (1.0, 1.5))
+    own_landmarks: float = 0.5
+    own_landmarks_from: float = 0.3
+    weight_hint: float = 1.0
+    weight_cosine: float = 1.0
+    weight_pairs: float = 1.0
+    weight_landmarks: float = 0.1
+    weight_margin: float = 0.0
+    weight_detection: float = 0.3
+    scenes: int = 8
+    scene_sides: tuple[int, ...] = (320,)
+    scene_faces: int = 2
+    close_mosaic: float = 0.15
+    evaluate_every: int = 500
+    checkpoint_minutes: float = 4.0
+    device: str = "cpu"
+
+
+def load_config(path: Path, overrides: list[str]) -> TrainConfig:
+    """The config in a TOML file with `key=value` changes (`network.stem=32` reaches inside).
+
+    Raises:
+        OneShotError: no such file, broken TOML, or an unknown key (the nearest known one is named).
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise OneShotError(f"{path}: no such config; see the ones in scripts/configs/") from None
+    except tomllib.TOMLDecodeError as error:
+        raise OneShotError(f"{path}: not valid TOML ({error}); fix that line") from None
+    for item in overrides:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise OneShotError(f"{item!r}: changes are written key=value, for example steps=1000")
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value
+        inner = table
+        *parents, last = key.split(".")
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = parsed
+    return from_dict(table)
+
+
+def from_dict(table: dict[str, Any]) -> TrainConfig:
+    """The config that `asdict` (or TOML) wrote."""
+    table = dict(table)
+    network = _checked(NetworkConfig, dict(table.pop("network", {})), "network.")
+    return replace(_checked(TrainConfig, table, ""), network=network)
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """Plain values, for JSON and the checkpoint."""
+    return asdict(config)
+
+
+def _checked(kind: type[Any], table: dict[str, Any], prefix: str) -> Any:
+    known = {f.name for f in fields(kind)}
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0.0)
+            raise OneShotError(f"unknown setting {prefix}{key}; the nearest known one is {prefix}{near[0]}")
+    return kind(**{k: _tuples(v) for k, v in table.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,143 @@
+"""Stage 1: the identity half on face crops, taught by dense hints (docs/design.md)."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from oneshot.models.align import Template
+from oneshot.models.network import OneShotNet
+from oneshot.training.config import TrainConfig
+from oneshot.training.crops import Crops, load_crops, split_by_person
+from oneshot.training.identity_losses import (
+    alignment_error,
+    cosine_loss,
+    hint_loss,
+    landmark_loss,
+    margin_loss,
+    pairs_loss,
+)
+from oneshot.training.teacher import Teacher, load_state
+from oneshot.training.validation import tar_at_far
+from oneshot.training.views import CROP_SCALE, jitter_landmarks, make_views
+
+VALIDATION_SCALES = {"full": 1.0, "half": 0.5, "quarter": 0.27}
+
+
+class IdentityStage:
+    """Data, teacher and losses of stage 1."""
+
+    def __init__(self, config: TrainConfig, crops: Crops | None = None):
+        self.config = config
+        self.device = torch.device(config.device)
+        crops = crops or load_crops(Path(config.data))
+        self.train, self.held = split_by_person(crops)
+        self.pixels = self.train.pixels.to(self.device)
+        self.teacher = Teacher(load_state(Path(config.models) / "edgeface_xxs.safetensors")).to(self.device)
+        self.teacher.to(memory_format=torch.channels_last)
+        self.template = Template().to(self.device)
+        people = int(self.train.identity.max()) + 1 if config.weight_margin else 0
+        self.centres = nn.Parameter(torch.randn(people, 1000, generator=torch.Generator().manual_seed(1)))
+        self.order: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    def rows(self, step: int) -> Tensor:
+        """The crops of one step: every epoch a fresh permutation that the seed fixes."""
+        per_epoch = len(self.train) // self.config.batch
+        epoch, position = divmod(step, per_epoch)
+        if self.order[0] != epoch:
+            rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+            self.order = (epoch, torch.randperm(len(self.train), generator=rng))
+        return self.order[1][position * self.config.batch : (position + 1) * self.config.batch]
+
+    def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:
+        """Named losses of one step, unweighted, with their weights applied by `total`."""
+        config = self.config
+        rng = torch.Generator().manual_seed((config.seed << 32) + step)
+        rows = self.rows(step)
+        samples, crops, refined_all, truth_all = [], [], [], []
+        outputs: list[Tensor] = []
+        own = config.own_landmarks if step >= config.own_landmarks_from * config.steps else 0.0
+        for part, canvas, scales in zip(
+            rows.chunk(len(config.canvases)), config.canvases, config.scales, strict=True
+        ):
+            views, truth = make_views(
+                self.pixels[part], self.train.landmarks[part].to(self.device), canvas, scales, rng
+            )
+            crops.append(self.teacher.crop(views, truth))
+            with torch.autocast(self.device.type, torch.bfloat16):
+                views = views.contiguous(memory_format=torch.channels_last)
+                thin = net.thinned(*net.backbone.fine(views))
+                refined = net.refine(thin[1], thin[2], jitter_landmarks(truth, rng, 0.14, 0.12))
+                near = jitter_landmarks(truth, rng, 0.05, 0.03)
+                chosen = (torch.rand(len(part), 1, 1, generator=rng) < own).to(self.device)
+                landmarks = torch.where(chosen, refined.detach(), near)
+                if config.network.form == "cell":
+                    outputs.append(net.embed((*thin, *net.backbone(views)[2:]), landmarks))
+                else:
+                    samples.append(net.samples(*thin, landmarks))
+            refined_all.append(refined)
+            truth_all.append(truth)
+        hint, target = self.teach(torch.cat(crops))
+        losses: dict[str, Tensor] = {}
+        with torch.autocast(self.device.type, torch.bfloat16):
+            # The bridge's batch-norms see all sizes of face at once, as at run time.
+            if config.network.form == "aligned":
+                features = net.bridge(*(torch.cat(s) for s in zip(*samples, strict=True)))
+                losses["hint"] = config.weight_hint * hint_loss(features, hint)
+                embedding = F.normalize(net.deep(features).float(), dim=1)
+            elif config.network.form == "fire":
+                embedding = F.normalize(net.tail(torch.cat([s[1] for s in samples])).float(), dim=1)
+            else:
+                embedding = torch.cat(outputs)
+        losses["cosine"] = config.weight_cosine * cosine_loss(embedding, target)
+        losses["pairs"] = config.weight_pairs * pairs_loss(embedding, target)
+        losses["landmarks"] = config.weight_landmarks * landmark_loss(
+            torch.cat(refined_all), torch.cat(truth_all), self.template.landmarks
+        )
+        if config.weight_margin:
+            labels = self.train.identity[rows].to(self.device)
+            losses["margin"] = config.weight_margin * margin_loss(embedding, self.centres, labels)
+        return losses
+
+    def teach(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """The teacher's hints and targets for aligned crops."""
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self.teacher(crops.contiguous(memory_format=torch.channels_last))
+
+    @torch.no_grad()
+    def evaluate(self, net: OneShotNet) -> dict[str, float]:
+        """Verification on held-out people at three sizes, given landmarks and refined coarse ones."""
+        rng = torch.Generator().manual_seed(7)
+        figures: dict[str, float] = {}
+        for name, scale in VALIDATION_SCALES.items():
+            canvas = max(64, int(-(-128 * scale / CROP_SCALE // 32) * 32))
+            parts: list[tuple[Tensor, ...]] = []
+            for rows in torch.arange(len(self.held)).split(128):
+                views, truth = clean_views(self.held.pixels[rows], self.held.landmarks[rows], canvas, scale)
+                views, truth = views.to(self.device), truth.to(self.device)
+                with torch.autocast(self.device.type, torch.bfloat16):
+                    target = self.teach(self.teacher.crop(views, truth))[1]
+                    maps = net.backbone(views.contiguous(memory_format=torch.channels_last))
+                    thin = net.thinned(maps.s2, maps.s4, maps.s8)
+                    sampled = (*thin, *maps[2:])
+                    given = net.embed(sampled, truth)
+                    refined = net.refine(thin[1], thin[2], jitter_landmarks(truth, rng, 0.14, 0.12))
+                    own = net.embed(sampled, refined)
+                parts.append((given, own, target, alignment_error(refined, truth)))
+            given, own, target, error = (torch.cat(p).cpu() for p in zip(*parts, strict=True))
+            figures[f"cosine_{name}"] = float((given * target).sum(1).mean())
+            figures[f"tar_{name}"] = tar_at_far(given, self.held.identity)
+            figures[f"tar_own_{name}"] = tar_at_far(own, self.held.identity)
+            figures[f"tar_teacher_{name}"] = tar_at_far(target, self.held.identity)
+            figures[f"landmark_error_{name}"] = float(error.mean())
+        return figures
+
+
+def clean_views(pixels: Tensor, landmarks: Tensor, canvas: int, scale: float) -> tuple[Tensor, Tensor]:
+    """Crops (B, 3, 128, 128) with faces at `scale` times the template, centred on a black canvas."""
+    side = round(128 * scale / CROP_SCALE)
+    scaled = F.interpolate(pixels.float(), (side, side), mode="bilinear", antialias=True, align_corners=False)
+    before = (canvas - side) // 2
+    after = canvas - side - before
+    return F.pad(scaled, (before, after, before, after)), landmarks * (side / 128) + before

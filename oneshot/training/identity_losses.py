@@ -1,0 +1,56 @@
+"""Losses of the identity half; each is a pure function of tensors (docs/design.md, "Training")."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from oneshot.models.align import template_to_image
+
+
+def hint_loss(features: Tensor, hints: Tensor) -> Tensor:
+    """Smooth L1 at every grid point between the bridge's output and the teacher's features (N, C, 14, 14).
+
+    Both are divided by the batch's deviation of each of the teacher's channels, so that all weigh alike.
+    """
+    scale = hints.std((0, 2, 3), keepdim=True).clamp(min=1e-3)
+    return F.smooth_l1_loss(features.float() / scale, hints / scale)
+
+
+def cosine_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
+    """One minus the mean cosine to the teacher's embedding; both (N, D), L2-normalised."""
+    return 1 - (embeddings * targets).sum(1).mean()
+
+
+def pairs_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
+    """Mean square difference of the batch's pairwise cosines, ten times, student against teacher."""
+    pairs = embeddings @ embeddings.T - targets @ targets.T
+    return 10 * pairs.square().mean()
+
+
+def landmark_loss(refined: Tensor, truth: Tensor, template: Tensor) -> Tensor:
+    """Smooth L1 of refined landmarks (N, 5, 2), measured in template pixels of the true alignment."""
+    a, b = template_to_image(truth, template).unbind(1)[:2]
+    scale = torch.sqrt(a * a + b * b).view(-1, 1, 1)
+    return F.smooth_l1_loss(refined / scale, truth / scale)
+
+
+def margin_loss(
+    embeddings: Tensor, weights: Tensor, labels: Tensor, margin: float = 0.35, scale: float = 48.0
+) -> Tensor:
+    """CosFace (arXiv:1801.09414, equation 4): softmax over people with a margin on the true one's cosine.
+
+    Args:
+        embeddings: (N, D), L2-normalised. weights: (people, D) class centres, any length.
+        labels: (N,) person, -1 where unknown; those faces do not count.
+    """
+    known = labels >= 0
+    if not bool(known.any()):
+        return embeddings.sum() * 0
+    cosine = embeddings[known] @ F.normalize(weights, dim=1).T
+    cosine = cosine - margin * F.one_hot(labels[known], len(weights))
+    return F.cross_entropy(scale * cosine, labels[known])
+
+
+def alignment_error(refined: Tensor, truth: Tensor) -> Tensor:
+    """Mean distance of the five points over the inter-ocular distance, (N,)."""
+    return (refined - truth).norm(dim=2).mean(1) / (truth[:, 0] - truth[:, 1]).norm(dim=1).clamp(min=1e-6)

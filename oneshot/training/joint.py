@@ -1,0 +1,129 @@
+"""Stage 2: detection and identity together, on composed scenes and on the crops of stage 1."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from oneshot.models.boxcode import anchor_points, decode_landmarks, flatten_levels, level_sizes
+from oneshot.models.network import OneShotNet
+from oneshot.training.assign import Assignment, FaceTargets, assign
+from oneshot.training.config import TrainConfig
+from oneshot.training.identity import IdentityStage
+from oneshot.training.identity_losses import cosine_loss, hint_loss, landmark_loss
+from oneshot.training.losses import DETECTION_WEIGHTS, detection_losses
+from oneshot.training.scene_compose import SceneConfig
+from oneshot.training.scene_data import load_pool
+from oneshot.training.scenes import SceneBatch, SceneBatches, scene_loader
+from oneshot.training.validation import detection_figures
+from oneshot.training.views import jitter_landmarks
+
+
+class JointStage:
+    """Data and losses of stage 2. A face of a scene is aligned from the head's own coarse landmarks."""
+
+    def __init__(self, config: TrainConfig):
+        self.config = config
+        self.device = torch.device(config.device)
+        self.identity = IdentityStage(config)
+        self.centres = self.identity.centres
+        pool, self.held = load_pool(Path(config.data))
+        scenes = SceneConfig(batch=config.scenes, sides=config.scene_sides)
+        self.open = SceneBatches(pool, scenes, config.seed)
+        self.closed = SceneBatches(pool, replace(scenes, mosaic=0.0), config.seed)
+        self.loader: Iterator[SceneBatch] = iter(())
+        self.next_step = -1
+
+    def batch(self, step: int) -> SceneBatch:
+        """The scenes of one step; a worker composes ahead as long as steps follow one another."""
+        closing = int((1 - self.config.close_mosaic) * self.config.steps)
+        if step != self.next_step or step == closing:
+            scenes, end = (self.open, closing) if step < closing else (self.closed, self.config.steps)
+            self.loader = scene_loader(scenes, range(step, end))
+        self.next_step = step + 1
+        return next(self.loader)
+
+    def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:
+        """Weighted losses of one step: the crops' as in stage 1, detection, and the scenes' own identity."""
+        config = self.config
+        losses = self.identity.losses(net, step)
+        batch = self.batch(step)
+        targets = batch.targets.to(self.device)
+        images = batch.images.to(self.device).float()
+        with torch.autocast(self.device.type, torch.bfloat16):
+            maps = net.backbone(images.contiguous(memory_format=torch.channels_last))
+            raw = net.detect(maps)
+        sizes = level_sizes(images.shape[2], images.shape[3])
+        assignment = assign(targets.boxes, targets.valid, targets.ignore, targets.ignore_valid, sizes)
+        for name, value in detection_losses(raw, targets, assignment).items():
+            losses[f"detection_{name}"] = config.weight_detection * DETECTION_WEIGHTS[name] * value
+
+        rng = torch.Generator().manual_seed((config.seed << 32) + 2**31 + step)
+        rows, chosen = pick_faces(targets.identity_ok, config.scene_faces, rng)
+        if not bool(chosen.any()):
+            return losses
+        truth = targets.landmarks.flatten(0, 1)[rows]
+        coarse = coarse_landmarks([r.detach() for r in raw], assignment, targets).flatten(0, 1)[rows]
+        jittered = jitter_landmarks(truth, rng, 0.14, 0.12)
+        # Until the head has learnt, its landmarks may lie anywhere: then noise stands in for them.
+        spread = (truth - truth.mean(1, keepdim=True)).norm(dim=2).mean(1)
+        near = (coarse - truth).norm(dim=2).mean(1) < 0.4 * spread
+        coarse = torch.where(near.view(-1, 1, 1), coarse, jittered)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            thin = net.thinned(maps.s2, maps.s4, maps.s8)
+            refined = net.refine(thin[1], thin[2], coarse)
+            crops = self.identity.teacher.crop(
+                images.repeat_interleave(config.scene_faces, 0)[chosen], truth[chosen]
+            )
+            hint, target = self.identity.teach(crops)
+            if config.network.form == "aligned":
+                fine, rough = net.samples(*thin, refined.detach())
+                features = net.bridge(fine[chosen], rough[chosen])
+                losses["scene_hint"] = config.weight_hint * 0.5 * hint_loss(features, hint)
+                embedding = F.normalize(net.deep(features).float(), dim=1)
+            else:
+                embedding = net.embed((*thin, *maps[2:]), refined.detach())[chosen]
+        losses["scene_cosine"] = config.weight_cosine * 0.5 * cosine_loss(embedding, target)
+        losses["scene_landmarks"] = config.weight_landmarks * landmark_loss(
+            refined[chosen], truth[chosen], self.identity.template.landmarks
+        )
+        return losses
+
+    def evaluate(self, net: OneShotNet) -> dict[str, float]:
+        """The held-out crops' figures, and AP50 and landmark error on the held-out photos."""
+        return {**self.identity.evaluate(net), **detection_figures(net, self.held, self.device)}
+
+
+def pick_faces(usable: Tensor, faces: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """`faces` random usable faces of each picture.
+
+    Args:
+        usable: (B, M) bool.
+
+    Returns:
+        Rows (B * faces,) into the flattened (B * M) faces, and which of them are usable at all: a picture
+        with too few fills up with others, so that every picture has the same number of grids to sample.
+    """
+    pictures, most = usable.shape
+    if most == 0:
+        return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
+    order = torch.rand(usable.shape, generator=rng).to(usable.device) + usable.float()
+    best = order.topk(min(faces, most), 1)
+    columns = best.indices[:, torch.arange(faces) % best.indices.shape[1]]
+    fresh = (torch.arange(faces) < most).to(usable.device)
+    rows = columns + torch.arange(pictures, device=usable.device)[:, None] * most
+    return rows.flatten(), (usable.gather(1, columns) & fresh).flatten()
+
+
+def coarse_landmarks(raw: list[Tensor], assignment: Assignment, targets: FaceTargets) -> Tensor:
+    """The head's landmarks (B, M, 5, 2) of each face, by the most confident of its cells."""
+    flat = flatten_levels([level.float() for level in raw])
+    points, strides = anchor_points([(r.shape[2], r.shape[3]) for r in raw], flat.device)
+    faces = torch.arange(targets.boxes.shape[1], device=flat.device)
+    mine = assignment.face[:, None] == faces[None, :, None]
+    cell = torch.where(mine, flat[:, None, :, 4], -torch.inf).argmax(2)
+    code = flat.gather(1, cell[..., None].expand(-1, -1, flat.shape[2]))[..., 5:]
+    return decode_landmarks(code, points[cell], strides[cell])

@@ -1,0 +1,154 @@
+"""The loop that both stages share: optimise, average, log, evaluate, checkpoint, resume."""
+
+import math
+import time
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from oneshot.errors import OneShotError
+from oneshot.models.network import OneShotNet
+from oneshot.models.weights import save_weights
+from oneshot.training.checkpoint import load_checkpoint, save_checkpoint
+from oneshot.training.config import TrainConfig, to_dict
+from oneshot.training.ema import Ema
+from oneshot.training.log import RunLog
+
+LOG_EVERY = 20
+
+
+class Stage(Protocol):
+    """What a stage gives the loop. All that is random in `losses` follows from the seed and the step."""
+
+    centres: nn.Parameter
+
+    def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]: ...
+    def evaluate(self, net: OneShotNet) -> dict[str, float]: ...
+
+
+def parameter_groups(net: OneShotNet, centres: nn.Parameter, config: TrainConfig) -> list[dict[str, object]]:
+    """Three rates (front, deep half, detection) and no decay on biases and norms."""
+    slow = ("deep.",)
+    detection = ("head.", "backbone.fire6", "backbone.fire7", "backbone.fire8", "backbone.fire9")
+    groups: list[dict[str, object]] = []
+    for kind, rate in (("front", config.lr), ("deep", config.lr_deep), ("detection", config.lr_head)):
+        chosen = [
+            p
+            for name, p in net.named_parameters()
+            if ("deep" if name.startswith(slow) else "detection" if name.startswith(detection) else "front")
+            == kind
+        ]
+        for decay in (True, False):
+            params = [p for p in chosen if (p.ndim > 1) == decay]
+            if params:
+                weight_decay = config.weight_decay if decay else 0.0
+                groups.append({"params": params, "kind": kind, "rate": rate, "weight_decay": weight_decay})
+    if centres.numel():
+        groups.append({"params": [centres], "kind": "front", "rate": 10 * config.lr, "weight_decay": 0.0})
+    return groups
+
+
+def rate_factor(step: int, config: TrainConfig, kind: str) -> float:
+    """Linear warm-up, then a cosine to zero; the deep half starts its own after its frozen share."""
+    start = int(config.freeze_deep * config.steps) if kind == "deep" else 0
+    if step < start:
+        return 0.0
+    warm = min(1.0, (step - start + 1) / max(1, config.warmup))
+    return warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+
+
+def train(
+    config: TrainConfig, stage: Stage, net: OneShotNet, out: Path, resume: bool, console: Console
+) -> Path:
+    """Run the steps that are left; returns the path of the averaged weights.
+
+    Raises:
+        OneShotError: a loss is not finite, or the checkpoint belongs to another config.
+    """
+    device = torch.device(config.device)
+    net.to(device, memory_format=torch.channels_last).train()
+    centres = stage.centres.to(device) if stage.centres.device != device else stage.centres
+    optimiser = torch.optim.AdamW(parameter_groups(net, centres, config), betas=(0.9, 0.98))
+    ema, step = Ema(net, config.ema), 0
+    out.mkdir(parents=True, exist_ok=True)
+    if resume:
+        state = load_checkpoint(out)
+        if _shape(state["config"]) != _shape(to_dict(config)):
+            raise OneShotError(
+                f"{out}: its checkpoint is of another config; resume with the one it started with"
+            )
+        net.load_state_dict(state["net"])
+        ema.net.load_state_dict(state["ema"])
+        optimiser.load_state_dict(state["optimiser"])
+        with torch.no_grad():
+            centres.copy_(state["centres"])
+        step = int(state["step"])
+    log = RunLog(out, step)
+
+    def checkpoint() -> None:
+        save_checkpoint(
+            out,
+            {
+                "config": to_dict(config),
+                "step": step,
+                "net": net.state_dict(),
+                "ema": ema.net.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "centres": centres.detach(),
+            },
+        )
+        save_weights(out / "weights.safetensors", ema.net, {"stage": config.stage, "step": step})
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, refresh_per_second=1) as progress:
+        bar = progress.add_task(config.stage, total=config.steps, completed=step)
+        saved, since, counted = time.monotonic(), time.monotonic(), step
+        while step < config.steps:
+            for group in optimiser.param_groups:
+                group["lr"] = group["rate"] * rate_factor(step, config, group["kind"])
+                for parameter in group["params"]:
+                    # A frozen part must cost nothing in the backward pass either.
+                    parameter.requires_grad_(group["lr"] > 0)
+            losses = stage.losses(net, step)
+            total = torch.stack(list(losses.values())).sum()
+            if not torch.isfinite(total):
+                names = ", ".join(k for k, v in losses.items() if not torch.isfinite(v))
+                raise OneShotError(f"step {step}: loss {names} is not finite; lower lr and --resume {out}")
+            optimiser.zero_grad(set_to_none=True)
+            total.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+            optimiser.step()
+            ema.update(net, step)
+            step += 1
+            progress.update(bar, completed=step)
+            if step % LOG_EVERY == 0:
+                speed = (step - counted) * config.batch / (time.monotonic() - since)
+                values = {k: float(v.detach()) for k, v in losses.items()}
+                log.write(step, "loss", values)
+                log.write(step, "rate", {"images_per_second": speed, "lr": optimiser.param_groups[0]["lr"]})
+                text = " ".join(f"{k} {v:.3f}" for k, v in values.items())
+                progress.update(bar, description=f"{config.stage} {speed:.0f}/s {text}")
+                if not console.is_terminal and step % (5 * LOG_EVERY) == 0:
+                    console.print(f"step {step} {speed:.0f}/s {text}")
+                since, counted = time.monotonic(), step
+            if step % config.evaluate_every == 0 or step == config.steps:
+                figures = stage.evaluate(ema.net)
+                log.write(step, "evaluation", figures)
+                console.print(f"step {step}: " + " ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+                since, counted = time.monotonic(), step
+            if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                checkpoint()
+                saved = time.monotonic()
+    checkpoint()
+    log.close()
+    return out / "weights.safetensors"
+
+
+def _shape(config: dict[str, object]) -> str:
+    """The part of a config that must not change over a resume."""
+    free = ("evaluate_every", "checkpoint_minutes", "device", "data", "models", "start")
+    return repr(sorted((k, repr(v)) for k, v in config.items() if k not in free))

@@ -1,0 +1,238 @@
+"""Composing one training scene: a framed photo, a mosaic of four, pasted face crops or a plain background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from oneshot.training.scene_data import Photo, ScenePool, photo_pixels
+from oneshot.training.scene_warp import Array, Labels, Window, similarity, warp_image, warp_labels
+
+MAX_ENLARGED = 4.0  # beyond, a face holds too little identity to learn from
+MIN_INTEROCULAR = 8.0  # pixels
+PASTE_TRIES = 8
+PASTE_COVERS = 0.05  # of a face already there, the part that a pasted crop may hide
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """How scenes are composed. The four shares need not sum to one; `mosaic=0` closes the mosaic."""
+
+    batch: int = 16
+    sides: tuple[int, ...] = (320,)  # multiples of 32; each batch draws one
+    photo: float = 0.45
+    mosaic: float = 0.2
+    paste: float = 0.3
+    plain: float = 0.05
+    paste_on_photo: float = 0.4  # of pasted scenes, the part whose background holds faces of its own
+    aim: float = 0.5  # how often a photo is framed for one of its faces rather than as a whole
+    smallest_face: float = 8.0  # pixels, when framed for a face or pasted
+    largest_face: float = 1.2  # of the frame's side
+    photo_scales: tuple[float, float] = (0.7, 2.5)  # otherwise: times the scale at which the photo just fits
+    max_pasted: int = 9
+    max_enlarged: float = 3.0  # pixels per pixel of the original photo
+    rotation: float = 6.0  # degrees, standard deviation
+    augment: bool = True  # colour, blur, noise, JPEG
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A composed picture, RGB (S, S, 3) uint8, and its faces."""
+
+    image: Array
+    labels: Labels
+
+    @property
+    def identity_ok(self) -> Array:
+        """(M,) bool: all landmarks in the frame, eyes far enough apart, not blown up from a few pixels."""
+        labels = self.labels
+        interocular = np.linalg.norm(labels.landmarks[:, 1] - labels.landmarks[:, 0], axis=-1)
+        ok: Array = labels.known.all(1) & (labels.enlarged <= MAX_ENLARGED) & (interocular >= MIN_INTEROCULAR)
+        return ok
+
+
+def compose(photo: Photo, pool: ScenePool, config: SceneConfig, side: int, rng: np.random.Generator) -> Scene:
+    """One scene of the kind that the shares of `config` let `rng` choose; `photo` is its first photo."""
+    shares = np.array([config.photo, config.mosaic, config.paste, config.plain])
+    kind = ("photo", "mosaic", "paste", "plain")[rng.choice(4, p=shares / shares.sum())]
+    frame = (0, 0, side, side)
+    if kind == "mosaic":
+        scene = _mosaic(photo, pool, config, side, rng)
+    elif kind == "photo" or (kind == "paste" and rng.random() < config.paste_on_photo):
+        scene = _framed(photo, config, frame, rng)
+    else:
+        scene = _framed(_pick(pool.negatives, rng), config, frame, rng)
+    if kind == "paste":
+        scene = _pasted(scene, pool, config, rng)
+    if not config.augment:
+        return scene
+    pipeline = pixel_augmentation()
+    pipeline.set_random_seed(int(rng.integers(2**31)))
+    return Scene(pipeline(image=scene.image)["image"], scene.labels)
+
+
+def whole_photo(photo: Photo, side: int) -> Scene:
+    """The photo as the predictor sees it, for validation: shrunk to `side`, padded right and below."""
+    image = photo_pixels(photo)
+    scale = min(1.0, side / max(image.shape[:2]))
+    matrix = similarity(scale, 0, False, np.zeros(2), np.zeros(2))
+    frame = (0, 0, side, side)
+    return Scene(warp_image(image, matrix, frame), warp_labels(photo.labels, matrix, frame))
+
+
+@lru_cache
+def pixel_augmentation() -> A.Compose:
+    """What cameras, networks and editors do to pixels, leaving every face where it is. About 1 ms at 320²."""
+    return A.Compose(
+        [
+            A.ColorJitter(
+                brightness=(0.7, 1.3), contrast=(0.75, 1.25), saturation=(0.7, 1.3), hue=(-0.03, 0.03)
+            ),
+            A.RandomGamma(gamma_limit=(60, 160), p=0.2),
+            A.PlanckianJitter(temperature_limit=(4000, 9000), p=0.15),  # lamps of other colours
+            A.ToGray(p=0.08),
+            A.OneOf(
+                [
+                    A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.5)),
+                    A.MotionBlur(blur_limit=(3, 7)),
+                    A.Downscale(scale_range=(0.4, 0.8)),
+                ],
+                p=0.2,
+            ),
+            A.GaussNoise(std_range=(0.01, 0.06), noise_scale_factor=0.5, p=0.12),
+            A.ImageCompression(quality_range=(35, 90), p=0.25),
+        ]
+    )
+
+
+def _framed(photo: Photo, config: SceneConfig, window: Window, rng: np.random.Generator) -> Scene:
+    """A photo scaled, turned, perhaps mirrored, put into a window; labels count from the scene's corner."""
+    image, boxes = photo_pixels(photo), photo.labels.boxes
+    corner = np.array(window[:2])
+    extent = np.array(window[2:]) - corner
+    size = np.array([image.shape[1], image.shape[0]])
+    fit = (extent / size).min()
+    if len(boxes) and rng.random() < config.aim:
+        box: Array = _pick(boxes, rng)
+        source = (box[:2] + box[2:]) / 2
+        wanted = _log_uniform(rng, config.smallest_face, config.largest_face * extent.min())
+        scale = max(wanted / _face_size(box), fit * config.photo_scales[0])
+    else:
+        source = size * rng.random(2)
+        scale = fit * _log_uniform(rng, *config.photo_scales)
+    scale = min(scale, config.max_enlarged)
+
+    mirror = bool(rng.random() < 0.5)
+    shown = np.array([size[0] - source[0], source[1]]) if mirror else source
+    # show no more emptiness beside the photo than there must be
+    slack = extent - size * scale
+    start = np.clip(
+        extent * rng.uniform(0.1, 0.9, 2) - shown * scale, np.minimum(slack, 0), np.maximum(slack, 0)
+    )
+    target = corner + start + shown * scale
+    matrix = similarity(scale, rng.normal(0, config.rotation), mirror, source, target)
+    fill = tuple(int(level) for level in rng.integers(0, 256, 3)) if rng.random() < 0.5 else (0, 0, 0)
+    return Scene(warp_image(image, matrix, window, fill), warp_labels(photo.labels, matrix, window))
+
+
+def _mosaic(photo: Photo, pool: ScenePool, config: SceneConfig, side: int, rng: np.random.Generator) -> Scene:
+    """Four photos around a point near the middle."""
+    image, labels = np.empty((side, side, 3), np.uint8), Labels.none()
+    x, y = (int(middle) for middle in side * rng.uniform(0.3, 0.7, 2))
+    windows = ((0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side))
+    photos = [photo, *(_pick(pool.photos, rng) for _ in range(3))]
+    for window, tile_photo in zip(windows, photos, strict=True):
+        tile = _framed(tile_photo, config, window, rng)
+        image[window[1] : window[3], window[0] : window[2]] = tile.image
+        labels = labels + tile.labels
+    return Scene(image, labels)
+
+
+def _pasted(scene: Scene, pool: ScenePool, config: SceneConfig, rng: np.random.Generator) -> Scene:
+    """The scene with 1 to `max_pasted` face crops pasted where they hide no face that is there already."""
+    image, labels = scene.image.copy(), scene.labels
+    side = len(image)
+    count = int(rng.integers(1, config.max_pasted + 1))
+    for _ in range(count):
+        crop, face = pool.crops.get(int(rng.integers(len(pool.crops))))
+        box = face.boxes[0]
+        largest = max(config.smallest_face * 2, config.largest_face * side / np.sqrt(count))
+        scale = _log_uniform(rng, config.smallest_face, largest) / _face_size(box)
+        scale = min(scale, config.max_enlarged / face.enlarged[0])
+        mask, region = _mask(crop, box, rng)
+        mirror, degrees = bool(rng.random() < 0.5), rng.normal(0, 2 * config.rotation)
+        for _ in range(PASTE_TRIES):
+            target = rng.uniform(0, side, 2)
+            matrix = similarity(scale, degrees, mirror, (box[:2] + box[2:]) / 2, target)
+            window = _window(region, matrix, side)
+            if window is not None and not _hides(window, labels.boxes):
+                _blend(image, crop, mask, matrix, window)
+                labels = labels + warp_labels(face, matrix, (0, 0, side, side))
+                break
+    return Scene(image, labels)
+
+
+def _mask(crop: Array, box: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Opacity (H, W) uint8 of a crop, 255 on the face, and its extent xyxy.
+
+    Its outline and softness vary, so that the edge of a paste is no mark by which faces could be found.
+    """
+    height, width = crop.shape[:2]
+    outward, whole = np.array([-1, -1, 1, 1]), (width, height, width, height)
+    margin = np.tile(box[2:] - box[:2], 2) * rng.uniform(0.05, 0.5, 4)
+    x0, y0, x1, y1 = (int(edge) for edge in np.clip(box + margin * outward, 0, whole).round())
+    mask = np.zeros((height, width), np.uint8)
+    if rng.random() < 0.5:
+        mask[y0:y1, x0:x1] = 255
+    else:
+        cv2.ellipse(mask, (((x0 + x1) / 2, (y0 + y1) / 2), (x1 - x0, y1 - y0), 0), 255, -1)
+    softness = rng.uniform(0.5, 5)
+    cv2.GaussianBlur(mask, (0, 0), softness, dst=mask)
+    return mask, np.clip(np.array([x0, y0, x1, y1]) + 3 * softness * outward, 0, whole)
+
+
+def _window(region: Array, matrix: Array, side: int) -> Window | None:
+    """The part of the frame that the mapped region touches, or None."""
+    x0, y0, x1, y1 = region
+    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) @ matrix[:, :2].T + matrix[:, 2]
+    low = np.clip(np.floor(corners.min(0)), 0, side).astype(int)
+    high = np.clip(np.ceil(corners.max(0)), 0, side).astype(int)
+    if (high <= low).any():
+        return None
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _hides(window: Window, boxes: Array) -> bool:
+    """Whether the window covers more than PASTE_COVERS of any box (M, 4)."""
+    low, high = np.maximum(boxes[:, :2], window[:2]), np.minimum(boxes[:, 2:], window[2:])
+    covered = np.clip(high - low, 0, None).prod(1)
+    return bool((covered > PASTE_COVERS * (boxes[:, 2:] - boxes[:, :2]).prod(1)).any())
+
+
+def _blend(image: Array, crop: Array, mask: Array, matrix: Array, window: Window) -> None:
+    """Lay the mapped crop over the image, in place."""
+    x0, y0, x1, y1 = window
+    under = image[y0:y1, x0:x1].astype(np.float32)
+    opacity = warp_image(mask, matrix, window)[..., None] * np.float32(1 / 255)
+    image[y0:y1, x0:x1] = under + (warp_image(crop, matrix, window) - under) * opacity + 0.5
+
+
+def _face_size(box: Array) -> float:
+    return float(np.sqrt((box[2:] - box[:2]).prod()))
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _pick(items: Sequence[T] | Array, rng: np.random.Generator) -> T:
+    chosen: T = items[int(rng.integers(len(items)))]
+    return chosen

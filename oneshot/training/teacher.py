@@ -1,0 +1,68 @@
+"""The recogniser that is imitated: EdgeFace-XXS, run live on the very view that the student sees."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from oneshot.align import TEMPLATE_SIDE
+from oneshot.errors import OneShotError
+from oneshot.models.align import Template, apply_similarity, grid_points, template_to_image
+from oneshot.models.identity import EMBEDDING
+
+
+def load_state(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file.
+
+    Raises:
+        OneShotError: the file is missing or broken.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.exists():
+        raise OneShotError(f"{path}: not there; point models= at the folder with the teacher's weights")
+    try:
+        return load_file(path)
+    except SafetensorError:
+        raise OneShotError(f"{path}: not a safetensors file; fetch it again") from None
+
+
+def isometry(rows: int = EMBEDDING, columns: int = 512) -> Tensor:
+    """A fixed (rows, columns) matrix with orthonormal columns: 512-d embeddings to 1000-d, cosines kept."""
+    rng = torch.Generator().manual_seed(20071)
+    return torch.linalg.qr(torch.randn(rows, columns, generator=rng))[0]
+
+
+class Teacher(nn.Module):
+    """EdgeFace-XXS (arXiv:2307.01838), frozen: early features as hints and the embedding as a target."""
+
+    rotation: Tensor
+    grid: Tensor
+
+    def __init__(self, state: dict[str, Tensor]):
+        super().__init__()
+        import timm
+
+        self.net = timm.create_model("edgenext_xx_small", num_classes=512)
+        self.net.load_state_dict({k: v.float() for k, v in state.items()})
+        self.template = Template()
+        self.register_buffer("rotation", isometry())
+        self.register_buffer("grid", grid_points(TEMPLATE_SIDE))
+        self.requires_grad_(False).eval()
+
+    def crop(self, views: Tensor, landmarks: Tensor) -> Tensor:
+        """Aligned crops (B, 3, 112, 112) of views (B, 3, H, W) by landmarks (B, 5, 2) in view pixels."""
+        points = apply_similarity(template_to_image(landmarks, self.template.landmarks), self.grid)
+        extent = torch.tensor([views.shape[3], views.shape[2]], device=views.device)
+        grid = (points * (2 / extent) - 1).view(-1, TEMPLATE_SIDE, TEMPLATE_SIDE, 2)
+        return F.grid_sample(views.float(), grid, align_corners=False)
+
+    @torch.no_grad()
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Aligned crops, RGB 0..255, to hints (B, 48, 14, 14) and targets (B, 1000), L2-normalised."""
+        x = (crops - 127.5) / 127.5
+        hints = self.net.stages[1](self.net.stages[0](self.net.stem(x)))
+        deep = self.net.forward_head(self.net.stages[3](self.net.stages[2](hints)))
+        return hints.float(), F.normalize(F.normalize(deep.float(), dim=1) @ self.rotation.T, dim=1)

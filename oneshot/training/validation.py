@@ -1,0 +1,82 @@
+"""Figures on held-out training data, which choose between runs; evaluation data is never looked at here."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from oneshot.models.network import OneShotNet
+from oneshot.models.one_pass import decode, suppress
+from oneshot.training.scene_compose import whole_photo
+from oneshot.training.scene_data import Photo
+
+
+def tar_at_far(embeddings: Tensor, identity: Tensor, far: float = 1e-3) -> float:
+    """Share (percent) of all same-person pairs above the threshold that `far` of the different pairs pass."""
+    upper = torch.ones(len(identity), len(identity), dtype=torch.bool).triu(1)
+    scores = (embeddings @ embeddings.T)[upper]
+    same = (identity[:, None] == identity[None])[upper]
+    impostors = scores[~same].sort(descending=True).values
+    threshold = impostors[int(far * len(impostors))]
+    return float((scores[same] > threshold).float().mean() * 100)
+
+
+@torch.no_grad()
+def detection_figures(
+    net: OneShotNet, photos: list[Photo], device: torch.device, side: int = 448
+) -> dict[str, float]:
+    """AP50 of the photos (all-point interpolation, ignore regions honoured) and coarse landmark error."""
+    scores: list[float] = []
+    hits: list[bool] = []
+    faces, errors = 0, []
+    for photo in photos:
+        scene = whole_photo(photo, side)
+        image = torch.from_numpy(scene.image)[None].to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            boxes, confidence, landmarks, _ = decode(net, image)
+        rows = suppress(boxes, confidence.float(), 0.02, 0.45, 200)
+        truth = torch.from_numpy(np.asarray(scene.labels.boxes, np.float32)).view(-1, 4)
+        ignore = torch.from_numpy(np.asarray(scene.labels.ignore, np.float32)).view(-1, 4)
+        free = torch.ones(len(truth), dtype=torch.bool)
+        faces += len(truth)
+        for box, score, points in zip(
+            boxes[rows].cpu(), confidence[rows].cpu().tolist(), landmarks[rows].cpu(), strict=True
+        ):
+            overlap = _iou(box, truth) * free
+            if len(overlap) and float(overlap.max()) >= 0.5:
+                best = int(overlap.argmax())
+                free[best] = False
+                scores.append(score)
+                hits.append(True)
+                if scene.labels.known[best].all():
+                    eyes = scene.labels.landmarks[best]
+                    distance = np.linalg.norm(points.numpy() - eyes, axis=1).mean()
+                    errors.append(distance / max(float(np.linalg.norm(eyes[0] - eyes[1])), 1.0))
+            elif not len(ignore) or float(_covered(box, ignore).max()) < 0.5:
+                scores.append(score)
+                hits.append(False)
+    order = np.argsort(-np.array(scores), kind="stable")
+    found = np.cumsum(np.array(hits, bool)[order])
+    precision = found / np.arange(1, len(found) + 1)
+    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
+    recall_steps = np.diff(np.concatenate(([0], found))) / max(faces, 1)
+    ap50 = float((best_from_here * recall_steps).sum())
+    return {"ap50": ap50, "coarse_landmark_error": float(np.median(errors)) if errors else float("nan")}
+
+
+def _overlap(box: Tensor, others: Tensor) -> Tensor:
+    return (
+        (torch.minimum(box[2:], others[:, 2:]) - torch.maximum(box[:2], others[:, :2])).clamp(min=0).prod(1)
+    )
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+
+
+def _iou(box: Tensor, others: Tensor) -> Tensor:
+    shared = _overlap(box, others)
+    return shared / (_area(box) + _area(others) - shared).clamp(min=1e-6)
+
+
+def _covered(box: Tensor, regions: Tensor) -> Tensor:
+    return _overlap(box, regions) / _area(box).clamp(min=1e-6)

@@ -1,0 +1,81 @@
+"""Parameters, multiply-adds and output shapes of every part of the network."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from oneshot.models.network import NetworkConfig, OneShotNet
+from oneshot.models.one_pass import decode, describe
+from oneshot.models.weights import load_network
+
+PARTS = [f"backbone.{part}" for part in ("stem", *(f"fire{i}" for i in range(2, 10)))]
+PARTS += ["head", "thin2", "thin4", "thin8", "refinement", "bridge", "deep", "tail", "cell"]
+
+
+def shape_of(output: object) -> str:
+    """Tensor shapes in an output, written as 1x64x160x160."""
+    tensors = [output] if isinstance(output, Tensor) else list(output)  # type: ignore[call-overload]
+    return ", ".join("x".join(map(str, t.shape)) for t in tensors)
+
+
+def measure(net: OneShotNet, side: int, faces: int) -> tuple[dict[str, str], dict[str, float]]:
+    """Output shape and millions of multiply-adds of each part, for one picture with some faces."""
+    shapes: dict[str, str] = {}
+    macs: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+    counter = FlopCounterMode(display=False)
+
+    def watch(name: str, module: nn.Module) -> None:
+        def before(*_: object) -> None:
+            macs[name] -= counter.get_total_flops() / 2e6
+
+        def after(module: nn.Module, inputs: object, output: object) -> None:
+            macs[name] += counter.get_total_flops() / 2e6
+            shapes[name] = shape_of(output)
+
+        module.register_forward_pre_hook(before)
+        module.register_forward_hook(after)
+
+    for name, module in net.named_modules():
+        if name in PARTS:
+            watch(name, module)
+    with torch.no_grad(), counter:
+        sampled = decode(net, torch.zeros(1, side, side, 3, dtype=torch.uint8))[3]
+        landmarks = net.template.landmarks.repeat(faces, 1, 1) * (side / 224) + side / 8
+        describe(net, sampled, landmarks)
+    return shapes, macs
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, help=".safetensors file; default: a fresh default network")
+    parser.add_argument(
+        "--side", type=int, default=320, help="pixels of the square picture, a multiple of 32"
+    )
+    parser.add_argument("--faces", type=int, default=1, help="faces in it")
+    parser.add_argument("--form", choices=("aligned", "fire", "cell"), default="aligned")
+    args = parser.parse_args()
+    net = load_network(args.weights)[0] if args.weights else OneShotNet(NetworkConfig(form=args.form)).eval()
+    shapes, macs = measure(net, args.side, args.faces)
+    table = Table(title=f"one picture of {args.side}x{args.side} with {args.faces} face(s)")
+    for title in ("part", "parameters", "million multiply-adds", "output"):
+        table.add_column(title, justify="left" if title in ("part", "output") else "right")
+    for name, shape in shapes.items():
+        count = parameters(net.get_submodule(name))
+        if count:
+            table.add_row(name, f"{count:,}", f"{macs[name]:.1f}", shape)
+    table.add_section()
+    table.add_row("all", f"{parameters(net):,}", f"{sum(macs.values()):.1f}", "")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Train the network: `python scripts/train.py CONFIG [--out DIR] [--resume DIR] [key=value …]`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from oneshot.errors import OneShotError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="a TOML file, for example scripts/configs/identity.toml")
+    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/<name of the config>)")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    parser.add_argument("changes", nargs="*", metavar="key=value", help="settings to change, e.g. steps=1000")
+    args = parser.parse_args()
+
+    import torch
+
+    from oneshot.models.weights import start_network
+    from oneshot.training.config import load_config
+    from oneshot.training.identity import IdentityStage
+    from oneshot.training.loop import Stage, train
+
+    config = load_config(args.config, args.changes)
+    torch.manual_seed(config.seed)
+    out = args.resume or args.out or Path("runs") / args.config.stem
+    start = Path(config.start) if config.start else None
+    net = start_network(config.network, Path(config.models), start)
+    stage: Stage
+    if config.stage == "joint":
+        from oneshot.training.joint import JointStage
+
+        stage = JointStage(config)
+    else:
+        stage = IdentityStage(config)
+    console = Console()
+    console.print(f"weights: {train(config, stage, net, out, args.resume is not None, console)}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except OneShotError as error:
+        sys.exit(f"error: {error}") if False else (print(f"error: {error}", file=sys.stderr), sys.exit(2))
