@@ -1,0 +1,161 @@
+"""LFW end to end: whole photo in, one pass, the most central face; and where accuracy is lost."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oneshot.evaluation.data import Pairs
+from oneshot.evaluation.detection import Detected
+from oneshot.evaluation.verification import Verification, all_pairs_thresholds, cosine, verify
+from oneshot.types import Faces, Image
+
+Floats = NDArray[np.floating]
+Aligned = Callable[[Image, Floats], Floats]
+"""(photo, landmarks (5, 2) in its pixels) → one embedding (D,), L2-normalised."""
+
+NO_LANDMARKS: Floats = np.full((5, 2), np.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """What the photos gave, a row each; NaN where no face was found. A part left out has 0 rows."""
+
+    embeddings: Floats  # (P, D): one pass, end to end
+    student: Floats  # (P, D): at given landmarks
+    teacher: Floats  # (P, D'): teacher on the aligned crop
+    landmark_error: Floats  # (P,): mean distance to the given landmarks / their distance between the eyes
+
+
+def central(boxes: Floats, image: Image) -> int | None:
+    """Which of the boxes (N, 4) has its centre nearest the image's; None if there are none."""
+    if len(boxes) == 0:
+        return None
+    middle = np.array([image.shape[1], image.shape[0]]) / 2
+    return int(np.argmin(np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1)))
+
+
+def scaled(photo: Image, side: int | None) -> Image:
+    """The photo with its longest side brought to `side`; None leaves it."""
+    longest = max(photo.shape[:2])
+    if side is None or side == longest:
+        return photo
+    size = (max(1, round(photo.shape[1] * side / longest)), max(1, round(photo.shape[0] * side / longest)))
+    how = cv2.INTER_AREA if side < longest else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(photo, size, interpolation=how), np.uint8)
+
+
+def mirrored(image: Image, landmarks: Floats) -> tuple[Image, Floats]:
+    """Left and right exchanged; the points (5, 2) stay named by where they are seen."""
+    flipped = landmarks[[1, 0, 2, 4, 3]].copy()
+    flipped[:, 0] = image.shape[1] - flipped[:, 0]
+    return np.ascontiguousarray(image[:, ::-1]), flipped
+
+
+def joined(parts: list[Floats]) -> Floats:
+    """The mean direction of the embeddings that are there; NaN if none is."""
+    there = [part for part in parts if not np.isnan(part).any()]
+    if not there:
+        return parts[0]
+    mean = np.mean(there, axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+def central_landmarks(detector: Callable[[Image], Detected], photo: Image) -> Floats:
+    """(5, 2) of the most central face in the photo's pixels; NaN if there is none."""
+    faces = detector(photo)
+    i = central(faces.boxes, photo)
+    return NO_LANDMARKS if i is None else faces.landmarks[i]
+
+
+def run(
+    network: Callable[[Image], Faces],
+    photos: Iterable[tuple[Image, Floats]],
+    *,
+    photo_side: int | None = None,
+    mirror: bool = False,
+    student: Aligned | None = None,
+    teacher: Aligned | None = None,
+) -> Passes:
+    """Pass every photo once (twice with its mirror image), decoding it once.
+
+    photos: each with the landmarks (5, 2) of its face from elsewhere, NO_LANDMARKS if not known. They
+    belong to the photo at its own size and are scaled with it: what a perfect detection head would give,
+    not what another detector makes of a small photo. student (the network's own embedding) and teacher are
+    run on them; None leaves them out.
+    """
+    embeddings, students, teachers, errors = [], [], [], []
+    for photo, landmarks in photos:
+        small = scaled(photo, photo_side)
+        given = landmarks * (small.shape[1] / photo.shape[1])
+        views = [(small, given), mirrored(small, given)] if mirror else [(small, given)]
+        passes = [_central_face(network, view) for view, _ in views]
+        embeddings.append(joined([embedding for embedding, _ in passes]))
+        errors.append(_error(passes[0][1], given))
+        if student:
+            students.append(joined([_aligned(student, *view) for view in views]))
+        if teacher:
+            teachers.append(joined([_aligned(teacher, *view) for view in views]))
+    return Passes(_rows(embeddings), _rows(students), _rows(teachers), np.array(errors))
+
+
+def _central_face(network: Callable[[Image], Faces], image: Image) -> tuple[Floats, Floats]:
+    """Its embedding (D,) and landmarks (5, 2); a missed face is one NaN, widened later, and NaN points."""
+    faces = network(image)
+    i = central(faces.boxes, image)
+    if i is None:
+        return np.full(1, np.nan), NO_LANDMARKS
+    return faces.embeddings[i], faces.landmarks[i]
+
+
+def _aligned(embed: Aligned, image: Image, landmarks: Floats) -> Floats:
+    return np.full(1, np.nan) if np.isnan(landmarks).any() else embed(image, landmarks)
+
+
+def _error(points: Floats, given: Floats) -> float:
+    return float(np.linalg.norm(points - given, axis=1).mean() / np.linalg.norm(given[0] - given[1]))
+
+
+def _rows(embeddings: list[Floats]) -> Floats:
+    """(P, D) float32 of embeddings (D,) and lone NaNs for what was missed."""
+    width = max((len(embedding) for embedding in embeddings), default=0)
+    rows = np.full((len(embeddings), width), np.nan, np.float32)
+    for row, embedding in zip(rows, embeddings, strict=True):
+        row[:] = embedding  # a lone NaN fills the row
+    return rows
+
+
+def figures(passes: Passes, pairs: Pairs) -> dict[str, Any]:
+    """LFW's figures of the one pass; then accuracy and TAR of the parts, None where they were left out.
+
+    Percent, but thresholds (cosines) and landmark_error (a fraction of the distance between the eyes).
+    `missed` counts photos without a face, `missed_pairs` the pairs that they spoil.
+    """
+    own = _verify(passes.embeddings, pairs)
+    parts = {
+        name: _verify(rows, pairs) if len(rows) else None
+        for name, rows in (("given_landmarks", passes.student), ("teacher", passes.teacher))
+    }
+    measured = passes.landmark_error[~np.isnan(passes.landmark_error)]
+    return {
+        "accuracy": own.accuracy,
+        "std": own.std,
+        "eer": own.eer,
+        "tar": own.tar,
+        "threshold": own.threshold,
+        "threshold_all_pairs": all_pairs_thresholds(passes.embeddings, pairs.people),
+        "missed": int(np.isnan(passes.embeddings).any(1).sum()),
+        "missed_pairs": own.missed_pairs,
+        "photos": len(pairs.names),
+        "pairs": own.pairs,
+        **{f"accuracy_{name}": part.accuracy if part else None for name, part in parts.items()},
+        **{f"tar_{name}": part.tar if part else None for name, part in parts.items()},
+        "landmark_error": float(measured.mean()) if len(measured) else None,
+    }
+
+
+def _verify(embeddings: Floats, pairs: Pairs) -> Verification:
+    return verify(cosine(embeddings[pairs.first], embeddings[pairs.second]), pairs.same, pairs.fold)

@@ -1,0 +1,74 @@
+"""What the one pass is compared with on the same photos: its own network at given landmarks, and its teacher.
+
+Between the teacher on the aligned crop and the one pass lie two losses: imitating the teacher (teacher →
+given landmarks) and finding the landmarks itself (given landmarks → end to end).
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oneshot.align import warp_face
+from oneshot.errors import OneShotError
+from oneshot.evaluation.lfw import Aligned, Floats, central_landmarks
+from oneshot.evaluation.peers import EdgeFace, Scrfd
+from oneshot.image import letterbox
+from oneshot.types import Image
+
+PEER_FOLDERS = (Path("../shared/models/peers"), Path("/tmp/peers"))
+
+
+def peers_folder(given: Path | None) -> Path:
+    """The folder named, else the first of PEER_FOLDERS that is there, else the first (for the message)."""
+    return given or next((folder for folder in PEER_FOLDERS if folder.is_dir()), PEER_FOLDERS[0])
+
+
+def given_landmarks(peers: Path | None, threads: int) -> Callable[[Image], Floats]:
+    """SCRFD-500M's landmarks of a photo's most central face, (5, 2).
+
+    At side 480 it misses none of the photos of LFW's pairs (at their own 250 and at 320, one).
+    """
+    detector = Scrfd(peers_folder(peers), side=480, min_side=480, threads=threads)
+    return lambda photo: central_landmarks(detector, photo)
+
+
+def student(weights: Path, side: int, min_side: int, threads: int) -> Aligned:
+    """The network's embedding of a face in a whole photo, landmarks given; needs torch weights."""
+    file = weights.with_suffix(".safetensors")
+    if not file.is_file():
+        raise OneShotError(
+            f"{file}: no such file; given landmarks need the torch weights beside {weights.name}"
+        )
+    try:
+        from oneshot.runtime.torch import TorchBackend
+    except ImportError as error:
+        raise OneShotError(
+            f"{file}: {error.name} is not installed; pip install 'oneshot-face[train]'"
+        ) from error
+    backend = TorchBackend(file, threads)
+
+    def embed(photo: Image, landmarks: Floats) -> Floats:
+        padded, scale = letterbox(photo, side, min_side)
+        rgb = np.ascontiguousarray(padded[None, ..., ::-1])
+        return backend.embed(rgb, (landmarks * np.asarray(scale))[None].astype(np.float32))[0]
+
+    return embed
+
+
+def teacher(models: Path, threads: int) -> Aligned:
+    """EdgeFace-XXS on the 112 × 112 crop aligned by the landmarks."""
+    network = EdgeFace(models, threads)
+    return lambda photo, landmarks: network(warp_face(photo, landmarks)[None])[0]
+
+
+def available(builders: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], list[str]]:
+    """Build what can be built, and say in a sentence each what cannot."""
+    built, notes = {}, []
+    for name, build in builders.items():
+        try:
+            built[name] = build()
+        except OneShotError as error:
+            notes.append(f"{name} left out: {error}")
+    return built, notes

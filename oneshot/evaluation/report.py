@@ -1,0 +1,52 @@
+"""Results as a table to read and a JSON file to keep."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from oneshot.files import replacing
+
+
+def write_json(path: str | Path, result: Mapping[str, Any]) -> None:
+    """Write `result` under a temporary name, then move it into place: a reader never sees half a file.
+
+    Numbers that are not finite (nothing to measure) become null.
+    """
+    text = json.dumps(_plain(result), indent=2)
+    with replacing(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def print_table(title: str, result: Mapping[str, Any]) -> None:
+    """One row a figure; a mapping becomes one row for each of its entries."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for key, value in _flat(_plain(result)):
+        table.add_row(
+            key, "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+        )
+    Console().print(table)
+
+
+def _flat(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in result.items():
+        name = f"{prefix}{key}"
+        rows += _flat(value, f"{name} ") if isinstance(value, Mapping) else [(name, value)]
+    return rows

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""How long a picture takes: one pass against detector + recogniser, on the same pictures, in turns.
+
+Each picture holds a known number of real faces. By default every pipeline takes what it finds at its own
+threshold (`found`); --exact gives all of them the same number of faces to recognise, the best ones. A
+pipeline whose files are not there is listed as absent.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from oneshot.errors import OneShotError
+from oneshot.evaluation import pipelines, references, report, timing
+from oneshot.files import check_writable
+
+ERRORS = Console(stderr=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    cv2.utils.logging.setLogLevel(
+        cv2.utils.logging.LOG_LEVEL_ERROR
+    )  # OpenCV 5 warns at each network it loads
+    try:
+        if args.json:
+            check_writable(args.json)  # now, not after half an hour
+        result = compare(args)
+        _print(result)
+        if args.json:
+            report.write_json(args.json, result)
+    except OneShotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--faces", type=_numbers, default=[1, 2, 5, 10, 20], help="faces in view (1,2,5,10,20)"
+    )
+    parser.add_argument("--sides", type=_numbers, default=[320, 640], help="sides of the pictures (320,640)")
+    parser.add_argument("--threads", type=int, choices=range(1, 65), default=1, metavar="N")
+    parser.add_argument("--rounds", type=int, choices=range(1, 1001), default=20, metavar="N")
+    parser.add_argument(
+        "--images", type=int, choices=range(1, 101), default=4, metavar="N", help="pictures each"
+    )
+    parser.add_argument(
+        "--exact", action="store_true", help="exactly the faces in view, the best, for everyone"
+    )
+    parser.add_argument("--pipelines", type=lambda text: text.split(","), default=list(pipelines.PIPELINES))
+    parser.add_argument("--data", type=Path, help="folder with lfw.tar (default: two photos out of wheels)")
+    parser.add_argument("--weights", type=Path, help="oneshot's (default: the shipped ones)")
+    parser.add_argument(
+        "--peers", type=Path, help="folder of get_peers.py's files (default: where they are found)"
+    )
+    parser.add_argument(
+        "--models", type=Path, default=Path("../shared/models"), help="folder of EdgeFace's weights"
+    )
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    return parser
+
+
+def _numbers(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text} is not a list of whole numbers above 0, like 1,2,5")
+    return [int(part) for part in parts]
+
+
+def compare(args: argparse.Namespace) -> dict[str, Any]:
+    unknown = set(args.pipelines) - set(pipelines.PIPELINES)
+    if unknown:
+        known = ", ".join(pipelines.PIPELINES)
+        raise OneShotError(f"{sorted(unknown)[0]}: no such pipeline; there are {known}")
+    faces = timing.portraits(args.data, args.images * max(args.faces))
+    rows: list[dict[str, Any]] = []
+    absent: dict[str, str] = {}
+    work = [(side, count) for side in args.sides for count in args.faces]
+    for side, count in track(work, "timing", console=ERRORS):
+        settings = pipelines.Settings(
+            side=side,
+            threads=args.threads,
+            keep=count if args.exact else None,
+            weights=args.weights,
+            peers=references.peers_folder(args.peers),
+            models=args.models,
+        )
+        built, missing = pipelines.build(args.pipelines, settings)
+        absent |= missing
+        pictures = [timing.canvas(faces[i * count : (i + 1) * count], side) for i in range(args.images)]
+        rows += timing.rows(timing.timed(built, pictures, args.rounds), side, count, args.threads)
+    for name, why in absent.items():
+        print(f"{name} is absent: {why}", file=sys.stderr)
+    return {"rows": rows, "accuracy": {}, "absent": list(absent), "reference": pipelines.REFERENCE}
+
+
+def _print(result: dict[str, Any]) -> None:
+    table = Table(title=f"medians; ratio to {result['reference']}", title_justify="left")
+    for column in ("side", "faces", "pipeline", "found", "ms", "fps", "ratio", "stages (ms)"):
+        words = column in ("pipeline", "stages (ms)")
+        table.add_column(column, justify="left" if words else "right", no_wrap=column == "pipeline")
+    for row in result["rows"]:
+        stages = "  ".join(f"{name} {ms:.1f}" for name, ms in row["stages"].items())
+        ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        numbers = (f"{row['found']:.3g}", f"{row['ms']:.1f}", f"{row['fps']:.1f}", ratio)
+        table.add_row(str(row["side"]), str(row["faces"]), row["pipeline"], *numbers, stages)
+    Console().print(table)
+    if result["absent"]:
+        Console().print("absent:", ", ".join(result["absent"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

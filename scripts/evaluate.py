@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Measure a network: `lfw` (who is who), `detection` (faces found), `pose` (who is who across poses).
+
+Each prints a table and, with --json, writes its figures. Sets: see --data's files in
+oneshot/evaluation/data.py.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from oneshot.errors import OneShotError
+from oneshot.evaluation import data, detection, lfw, peers, pose, references, report
+from oneshot.files import check_writable
+from oneshot.predictor import OneShot
+from oneshot.runtime import default_weights
+from oneshot.types import Image
+
+ERRORS = Console(stderr=True)
+"""Progress goes there too: what is printed is the table."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    if args.threads:
+        cv2.setNumThreads(args.threads)
+    try:
+        if args.json:
+            check_writable(args.json)  # now, not after half an hour
+        result = args.command(args)
+        report.print_table(f"{args.name} ({args.weights or 'shipped weights'})", result)
+        if args.json:
+            report.write_json(args.json, result)
+    except OneShotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--data", type=Path, required=True, help="folder with the evaluation sets")
+    common.add_argument("--weights", type=Path, help=".onnx or .safetensors (default: the shipped ones)")
+    common.add_argument("--json", type=Path, help="write the figures here")
+    common.add_argument(
+        "--side", type=_positive, default=640, help="longest side of the network's input (640)"
+    )
+    common.add_argument("--threads", type=_positive, help="threads of the network")
+    common.add_argument("--every", type=_positive, default=1, help="only every N-th pair or photo")
+    common.add_argument("--peers", type=Path, help="folder of get_peers.py's files")
+    people = argparse.ArgumentParser(add_help=False)
+    people.add_argument(
+        "--min-side", type=int, default=0, help="enlarge smaller photos to this side (0: never)"
+    )
+    people.add_argument(
+        "--models", type=Path, help="folder of the teacher's weights (default: DATA/../models)"
+    )
+    people.add_argument("--fast", action="store_true", help="leave out the parts measured for comparison")
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True)
+    command = commands.add_parser("lfw", parents=[common, people], help="LFW's 6,000 pairs, whole photos")
+    command.add_argument("--photo-side", type=_positive, help="scale the photos to this side first")
+    command.add_argument("--mirror", action="store_true", help="add each photo's mirror image")
+    command.set_defaults(command=run_lfw)
+    command = commands.add_parser("detection", parents=[common], help="average precision on the eval scenes")
+    command.add_argument("--detector", choices=("oneshot", "yunet", "scrfd500m"), default="oneshot")
+    command.add_argument("--min-side", type=int, help="enlarge smaller photos to this side (default: --side)")
+    command.set_defaults(command=run_detection)
+    command = commands.add_parser("pose", parents=[common, people], help="templates compared across poses")
+    command.set_defaults(command=run_pose)
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return int(text)
+
+
+def _network(args: argparse.Namespace, **settings: Any) -> OneShot:
+    return OneShot(args.weights, side=args.side, min_side=args.min_side, threads=args.threads, **settings)
+
+
+def run_lfw(args: argparse.Namespace) -> dict[str, Any]:
+    pairs = data.lfw_pairs(args.data / "lfw_pairs.txt").every(args.every)
+    network = _network(args)
+    finder = {"landmarks": lambda: references.given_landmarks(args.peers, args.threads or 1)}
+    parts, notes = _comparisons(args, finder)
+    landmarks = parts.pop("landmarks", None)
+    if landmarks is None:  # then there is nothing to run the network or the teacher on
+        parts, landmarks = {}, lambda photo: lfw.NO_LANDMARKS
+    images = data.chosen(data.TarImages(args.data / "lfw.tar"), pairs.names)
+    photos = track(((photo, landmarks(photo)) for photo in images), "LFW", len(pairs.names), console=ERRORS)
+    passes = lfw.run(network, photos, photo_side=args.photo_side, mirror=args.mirror, **parts)
+    settings = {"photo_side": args.photo_side, "mirror": args.mirror, "side": args.side, "every": args.every}
+    return {**lfw.figures(passes, pairs), **settings, "notes": notes}
+
+
+def run_detection(args: argparse.Namespace) -> dict[str, Any]:
+    # Small photos are enlarged to the side, as detectors usually are judged: SCRFD-500M gains 2.7 points.
+    args.min_side = args.side if args.min_side is None else args.min_side
+    dataset, tar = data.scenes(args.data)
+    records = dataset["images"] = dataset["images"][:: args.every]
+    detector, threshold = _detector(args)
+    images = data.chosen(tar, [record["file_name"] for record in records])
+    found = detection.detect_all(detector, records, track(images, "scenes", len(records), console=ERRORS))
+    settings = {"side": args.side, "min_side": args.min_side, "score_threshold": threshold}
+    return {**detection.evaluate_detection(dataset, found, **settings), "detector": args.detector, **settings}
+
+
+def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], detection.Detected], float]:
+    """The detector with scores from LOW_SCORE up, and the threshold at which it is used."""
+    folder = references.peers_folder(args.peers)
+    if args.detector == "yunet":
+        return peers.Yunet(folder, args.side, args.min_side, detection.LOW_SCORE), 0.9
+    if args.detector == "scrfd500m":
+        return peers.Scrfd(folder, args.side, args.min_side, detection.LOW_SCORE, args.threads or 1), 0.5
+    network = _network(args, max_faces=2 * detection.MAX_DETECTIONS)
+    threshold, network.score_threshold = network.score_threshold, detection.LOW_SCORE
+    return network, threshold
+
+
+def run_pose(args: argparse.Namespace) -> dict[str, Any]:
+    records, tar = data.pose_set(args.data)
+    network = _network(args)
+    parts, notes = _comparisons(args, {})
+    keep = range(0, len(records), args.every)
+    photos = ((tar[i], np.array(records[i]["kps"])) for i in keep)
+    passes = lfw.run(network, track(photos, "pose set", len(keep), console=ERRORS), **parts)
+    rows = {"oneshot": passes.embeddings, "given_landmarks": passes.student, "teacher": passes.teacher}
+    kept = [records[i] for i in keep]
+    figures = {name: pose.pose_figures(kept, found) if len(found) else None for name, found in rows.items()}
+    return {**figures, "side": args.side, "every": args.every, "notes": notes}
+
+
+def _comparisons(
+    args: argparse.Namespace, more: dict[str, Callable[[], Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """The network and its teacher at given landmarks, and `more`; a sentence for what is not at hand."""
+    if args.fast:
+        return {}, ["comparisons left out (--fast)"]
+    models = args.models or args.data / ".." / "models"
+    weights = args.weights or default_weights()
+    return references.available(
+        {
+            **more,
+            "student": lambda: references.student(weights, args.side, args.min_side, args.threads or 1),
+            "teacher": lambda: references.teacher(models, args.threads or 1),
+        }
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
