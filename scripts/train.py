@@ -44,4 +44,5 @@ if __name__ == "__main__":
     try:
         main()
     except OneShotError as error:
-        sys.exit(f"error: {error}") if False else (print(f"error: {error}", file=sys.stderr), sys.exit(2))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

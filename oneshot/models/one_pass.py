@@ -1,4 +1,4 @@
-"""From pixels to faces with the torch network: decode, suppress, refine, embed; the ONNX graph does the same."""
+"""From pixels to faces with the torch network: decode, suppress, refine, embed, as the ONNX graph does."""
 
 import torch
 from torch import Tensor

@@ -120,7 +120,7 @@ def train(
                 raise OneShotError(f"step {step}: loss {names} is not finite; lower lr and --resume {out}")
             optimiser.zero_grad(set_to_none=True)
             total.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+            nn.utils.clip_grad_norm_(net.parameters(), 10.0)
             optimiser.step()
             ema.update(net, step)
             step += 1

@@ -59,8 +59,13 @@ def detection_figures(
     precision = found / np.arange(1, len(found) + 1)
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
     recall_steps = np.diff(np.concatenate(([0], found))) / max(faces, 1)
-    ap50 = float((best_from_here * recall_steps).sum())
-    return {"ap50": ap50, "coarse_landmark_error": float(np.median(errors)) if errors else float("nan")}
+    balance = 2 * found / (np.arange(1, len(found) + 1) + max(faces, 1))
+    return {
+        "ap50": float((best_from_here * recall_steps).sum()),
+        "best_f1": float(balance.max(initial=0.0)),
+        "best_f1_threshold": float(np.array(scores)[order][balance.argmax()]) if scores else 0.5,
+        "coarse_landmark_error": float(np.median(errors)) if errors else float("nan"),
+    }
 
 
 def _overlap(box: Tensor, others: Tensor) -> Tensor:

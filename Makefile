@@ -1,0 +1,39 @@
+# Each goal sets up what it needs in .venv, once; `make -B GOAL` sets it up anew. PYTHON=python3.12 chooses another.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test setup clean
+
+help:
+	@echo "make demo   put names on the faces in a short video that it composes"
+	@echo "make test   format, lint, types and tests"
+	@echo "make setup  .venv with everything, training included"
+
+demo: .venv/.demo
+	$(BIN)/python scripts/make_demo_video.py --out demo
+	$(BIN)/python scripts/detect_verify.py --video demo/wall.mp4 --gallery demo/people --out demo/out.mp4 --json demo/out.jsonl
+	$(BIN)/python scripts/detect_verify.py --video demo/wall.png --gallery demo/people --side 1280 --out demo/out.png
+	@echo "Look at demo/out.mp4 and demo/out.png"
+
+test: .venv/.all
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+setup: .venv/.all
+
+clean:
+	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+# The demo needs no torch, which is by far the largest download.
+.venv/.demo: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	touch $@
+
+.venv/.all: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
+	touch $@ .venv/.demo

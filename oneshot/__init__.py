@@ -1,0 +1,29 @@
+"""Every face in a picture and who it is, in one pass of one small network.
+
+    from oneshot import Gallery, OneShot, read_image
+
+    model = OneShot()
+    gallery = Gallery.from_folder("people", model)
+    faces = model(read_image("photo.jpg"))
+    print(gallery.identify(faces.embeddings))
+
+Nothing here imports torch; only weights in .safetensors form and the training code need it.
+"""
+
+from oneshot.errors import OneShotError, OneShotWarning
+from oneshot.gallery import Gallery
+from oneshot.image import read_image
+from oneshot.predictor import OneShot
+from oneshot.types import Faces, Match
+
+__version__ = "0.1.0"
+__all__ = [
+    "Faces",
+    "Gallery",
+    "Match",
+    "OneShot",
+    "OneShotError",
+    "OneShotWarning",
+    "__version__",
+    "read_image",
+]

@@ -1,0 +1,210 @@
+"""The whole pass as one ONNX graph: uint8 pixels in, faces out.
+
+Torch exports the dense half (pixels to boxes, scores, landmarks and maps) and the per-face half (landmarks
+to embeddings); ONNX's own NonMaxSuppression and a few Gathers join them. Exporting in two halves keeps the
+number of faces an ordinary dynamic dimension.
+"""
+
+import copy
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from oneshot.graph import split_concats, store_half, strip_traces
+from oneshot.models.network import OneShotNet
+from oneshot.models.one_pass import decode, describe
+
+OPSET = 18
+SAMPLED = ("map2", "map4", "map8", "cells8", "cells16", "cells32")
+
+
+class _Dense(nn.Module):
+    def __init__(self, net: OneShotNet):
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        boxes, scores, landmarks, sampled = decode(self.net, image)
+        return boxes, scores, landmarks, *sampled
+
+
+class _PerFace(nn.Module):
+    def __init__(self, net: OneShotNet):
+        super().__init__()
+        self.net = net
+
+    def forward(self, coarse: Tensor, sampled: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        return describe(self.net, sampled, coarse)
+
+
+def fold(net: OneShotNet) -> OneShotNet:
+    """A copy in which batch-norms and layer scales are part of the layers beside them.
+
+    Batch-norms in front of a padded convolution stay: folded, they would be wrong at the border.
+    """
+    net = copy.deepcopy(net).eval()
+    for parts in (net.head.lateral, net.head.merge, net.head.tower):
+        for layers in parts:
+            for i in range(0, len(layers) - 1, 2):
+                layers[i], layers[i + 1] = fuse_conv_bn_eval(layers[i], layers[i + 1]), nn.Identity()
+    refinement = net.refinement
+    scale, shift = _affine(refinement.norm)
+    weight = refinement.thin.weight.data
+    refinement.thin.bias.data += (weight * shift.view(1, -1, 1, 1)).sum((1, 2, 3))  # type: ignore[union-attr]
+    refinement.thin.weight.data = weight * scale.view(1, -1, 1, 1)
+    refinement.norm = nn.Identity()  # type: ignore[assignment]
+    if net.config.form == "aligned":
+        bridge = net.bridge
+        bridge.down_fine, bridge.norm_down = (
+            fuse_conv_bn_eval(bridge.down_fine, bridge.norm_down),
+            nn.Identity(),
+        )
+        bridge.mix, bridge.norm_mix = fuse_conv_bn_eval(bridge.mix, bridge.norm_mix), nn.Identity()
+        for block in net.deep.modules():
+            if getattr(block, "gamma", None) is not None:
+                _scale_rows(block.mlp.fc2, block.gamma)
+                block.gamma = None
+            if getattr(block, "gamma_xca", None) is not None:
+                _scale_rows(block.xca.proj, block.gamma_xca)
+                block.gamma_xca.data.fill_(1.0)
+    return net
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    assert norm.running_var is not None and norm.running_mean is not None
+    scale = norm.weight.data / torch.sqrt(norm.running_var + norm.eps)
+    return scale, norm.bias.data - norm.running_mean * scale
+
+
+def _scale_rows(linear: nn.Linear, gamma: Tensor) -> None:
+    linear.weight.data *= gamma.data[:, None]
+    linear.bias.data *= gamma.data
+
+
+def export_onnx(net: OneShotNet, path: Path, info: dict[str, Any], half: bool = True) -> None:
+    """Write the graph described in docs/design.md.
+
+    Args:
+        net: the trained network.
+        path: the .onnx file; written by a temporary name and moved into place.
+        info: facts that travel in the file ("oneshot" in its metadata); `score_threshold` and `iou_threshold`
+            become the defaults of those inputs.
+        half: store weights as fp16 (computed in fp32: the runtime casts them once when it loads the file).
+    """
+    net = fold(net)
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        dense = _torch_export(_Dense(net), Path(folder) / "dense.onnx", net)
+        faces = _torch_export(_PerFace(net), Path(folder) / "faces.onnx", net)
+    split_concats(dense)
+    model = _join(dense, faces, info)
+    strip_traces(model)
+    if half:
+        store_half(model)
+    onnx.checker.check_model(model, full_check=True)
+    partial = path.with_name(path.name + ".partial")
+    onnx.save(model, partial)
+    partial.replace(path)
+
+
+def _torch_export(module: nn.Module, path: Path, net: OneShotNet) -> onnx.ModelProto:
+    image = torch.zeros(1, 96, 128, 3, dtype=torch.uint8)
+    sampled = decode(net, image)[3]
+    maps = list(SAMPLED[: len(sampled)])
+    args: tuple[Any, ...]
+    shapes: Any
+    if isinstance(module, _Dense):
+        rows, columns = (32 * torch.export.Dim(n, min=2, max=1000) for n in ("rows", "columns"))
+        args, shapes = (image,), ({1: rows, 2: columns},)
+        inputs, outputs = ["image"], ["boxes", "scores", "coarse", *maps]
+    else:
+        auto = torch.export.Dim.DYNAMIC
+        args = (torch.rand(3, 5, 2) * 64, sampled)
+        shapes = ({0: torch.export.Dim("faces")}, tuple({2: auto, 3: auto} for _ in sampled))
+        inputs, outputs = ["kept_coarse", *maps], ["landmarks", "embeddings"]
+    program = torch.onnx.export(
+        module,
+        args,
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_shapes=shapes,
+        verbose=False,
+    )
+    assert program is not None
+    program.save(path)
+    return onnx.load(path)
+
+
+def _join(dense: onnx.ModelProto, faces: onnx.ModelProto, info: dict[str, Any]) -> onnx.ModelProto:
+    dense = onnx.compose.add_prefix(dense, "dense_", rename_inputs=False, rename_outputs=False)
+    faces = onnx.compose.add_prefix(faces, "face_", rename_inputs=False, rename_outputs=False)
+    float32, int64 = TensorProto.FLOAT, TensorProto.INT64
+
+    def constant(name: str, value: list[int]) -> onnx.TensorProto:
+        return numpy_helper.from_array(np.array(value, np.int64), name)
+
+    defaults = [
+        numpy_helper.from_array(np.array(info["score_threshold"], np.float32), "score_threshold"),
+        numpy_helper.from_array(np.array(info["iou_threshold"], np.float32), "iou_threshold"),
+        numpy_helper.from_array(np.array(200, np.int64), "max_faces"),
+    ]
+    node = helper.make_node
+    joint = [
+        node("Unsqueeze", ["boxes_all", "axis0"], ["nms_boxes"]),
+        node("Unsqueeze", ["scores_all", "axes01"], ["nms_scores"]),
+        node(
+            "NonMaxSuppression",
+            ["nms_boxes", "nms_scores", "max_faces", "iou_threshold", "score_threshold"],
+            ["nms_rows"],
+        ),
+        node("Gather", ["nms_rows", "column2"], ["kept"], axis=1),
+        node("Gather", ["boxes_all", "kept"], ["boxes"], axis=0),
+        node("Gather", ["scores_all", "kept"], ["scores"], axis=0),
+        node("Gather", ["coarse", "kept"], ["kept_coarse"], axis=0),
+    ]
+    _rename(dense.graph, "boxes", "boxes_all")
+    _rename(dense.graph, "scores", "scores_all")
+    constants = [constant("axis0", [0]), constant("axes01", [0, 1])]
+    constants.append(numpy_helper.from_array(np.array(2, np.int64), "column2"))
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [*dense.graph.node, *joint, *faces.graph.node],
+        "oneshot",
+        [
+            value("image", TensorProto.UINT8, [1, "height", "width", 3]),
+            value("score_threshold", float32, []),
+            value("iou_threshold", float32, []),
+            value("max_faces", int64, []),
+        ],
+        [
+            value("boxes", float32, ["faces", 4]),
+            value("scores", float32, ["faces"]),
+            value("landmarks", float32, ["faces", 5, 2]),
+            value("embeddings", float32, ["faces", 1000]),
+        ],
+        [*defaults, *constants, *dense.graph.initializer, *faces.graph.initializer],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="oneshot")
+    model.ir_version = 9
+    model.metadata_props.append(onnx.StringStringEntryProto(key="oneshot", value=json.dumps(info)))
+    return model
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = new
+    for value in (*graph.input, *graph.output):
+        if value.name == old:
+            value.name = new

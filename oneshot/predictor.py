@@ -1,0 +1,119 @@
+"""From a picture to its faces: choose the backend, fit the picture to it, bring the answers back."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from oneshot.errors import OneShotError
+from oneshot.image import check_image, letterbox
+from oneshot.runtime import Backend, default_weights
+from oneshot.types import Faces, Image
+
+SCORE_THRESHOLD = 0.5
+IOU_THRESHOLD = 0.45
+"""Used where the weights do not carry values of their own, as in the middle of a training."""
+
+
+class OneShot:
+    """Finds every face in a picture and describes each, in one pass of one network.
+
+    Args:
+        weights: an .onnx or .safetensors file (the latter needs torch); None is the shipped network.
+        side: pixels; a picture whose longest side is longer is scaled down to it.
+        min_side: pixels; a picture whose longest side is shorter is scaled up to it.
+        score_threshold: faces less certain than this are left out; None is the weights' own value.
+        iou_threshold: of boxes that overlap more than this, the best stays; None is the weights' own value.
+        max_faces: the most faces in one picture, the best kept.
+        threads: CPU threads; None is the backend's own choice.
+        providers: ONNX Runtime's execution providers; one that is missing is an error. None is the CPU.
+
+    Attributes:
+        info: the facts that the weights carry about themselves.
+        thresholds: cosine similarity by false accept rate on LFW ("1e-3": one stranger in a thousand passes).
+
+    Raises:
+        OneShotError: the weights are missing or foreign, or a setting makes no sense.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        *,
+        side: int = 640,
+        min_side: int = 0,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        max_faces: int = 200,
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+    ):
+        _check("side", side, 32, 1 << 14)
+        _check("min_side", min_side, 0, side)
+        _check("max_faces", max_faces, 1, 1 << 20)
+        _check("threads", 1 if threads is None else threads, 1, 1024)
+        path = default_weights() if weights is None else Path(weights)
+        self.backend = _load(path, threads, providers)
+        self.info: dict[str, Any] = self.backend.info
+        self.thresholds: dict[str, float] = dict(self.info.get("thresholds", {}))
+        self.side, self.min_side, self.max_faces = side, min_side, max_faces
+        self.score_threshold = _threshold("score_threshold", score_threshold, self.info, SCORE_THRESHOLD)
+        self.iou_threshold = _threshold("iou_threshold", iou_threshold, self.info, IOU_THRESHOLD)
+
+    @overload
+    def __call__(self, image: Image) -> Faces: ...
+    @overload
+    def __call__(self, image: Sequence[Image]) -> list[Faces]: ...
+    def __call__(self, image: Image | Sequence[Image]) -> Faces | list[Faces]:
+        """The faces of a BGR uint8 picture (H, W, 3), in its own pixels; of several pictures, one Faces each.
+
+        Boxes are clipped to the picture. Pictures of a list may differ in size; they are run one by one.
+
+        Raises:
+            OneShotError: a picture is not such an array.
+        """
+        if isinstance(image, (list, tuple)):
+            return [self._faces(check_image(one)) for one in image]
+        return self._faces(check_image(image))
+
+    def _faces(self, image: Image) -> Faces:
+        padded, scale = letterbox(image, self.side, self.min_side)
+        rgb = np.ascontiguousarray(padded[None, ..., ::-1])
+        boxes, scores, landmarks, embeddings = self.backend.run(
+            rgb, self.score_threshold, self.iou_threshold, self.max_faces
+        )
+        height, width = image.shape[:2]
+        corners = (boxes.reshape(-1, 2, 2) / scale).clip(0, (width, height))
+        points = (landmarks / scale).astype(np.float32)
+        return Faces(corners.reshape(-1, 4).astype(np.float32), scores, points, embeddings)
+
+
+def _load(path: Path, threads: int | None, providers: Sequence[str] | None) -> Backend:
+    if path.suffix == ".onnx":
+        from oneshot.runtime.onnx import OnnxBackend
+
+        return OnnxBackend(path, threads, providers)
+    if path.suffix != ".safetensors":
+        raise OneShotError(f"{path}: weights end in .onnx or .safetensors; give such a file")
+    if providers is not None:
+        raise OneShotError(f"{path}: providers are ONNX Runtime's; leave them out, or give .onnx weights")
+    try:
+        from oneshot.runtime.torch import TorchBackend
+    except ModuleNotFoundError as error:
+        raise OneShotError(
+            f"{path}: needs {error.name}; pip install 'oneshot-face[train]', or give .onnx weights"
+        ) from None
+    return TorchBackend(path, threads)
+
+
+def _check(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise OneShotError(f"{name}={value} is out of range; give a number from {low} to {high}")
+
+
+def _threshold(name: str, given: float | None, info: Mapping[str, Any], otherwise: float) -> float:
+    value = float(info.get(name, otherwise)) if given is None else given
+    if not 0 <= value <= 1:
+        raise OneShotError(f"{name}={value} is out of range; give a number from 0 to 1")
+    return value

@@ -1,0 +1,35 @@
+"""What runs the network: one backend a file format, chosen by the weights' suffix, all with the same call."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oneshot.types import Floats
+
+
+class Backend(Protocol):
+    """A network that has been loaded.
+
+    Attributes:
+        info: the facts that the weights carry about themselves: name, sha256, thresholds, licence ...
+    """
+
+    info: dict[str, Any]
+
+    def run(
+        self, image: NDArray[np.uint8], score_threshold: float, iou_threshold: float, max_faces: int
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2) and embeddings (N, D), best first, NMS done.
+
+        `image` is (1, H, W, 3) RGB, H and W multiples of 32; coordinates are its pixels.
+        """
+        ...
+
+
+def default_weights() -> Path:
+    """The weights shipped: inside the installed package, or at the top of a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "weights" / "oneshot.onnx"
+    return packaged if packaged.exists() else package.parent / "weights" / "oneshot.onnx"

@@ -1,0 +1,45 @@
+"""The torch backend: the same call as the ONNX one, for research and for checking the export."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from oneshot.models.one_pass import one_pass
+from oneshot.models.weights import load_network
+
+Array = NDArray[np.float32]
+
+
+class TorchBackend:
+    """A .safetensors file of oneshot, run by torch.
+
+    Attributes:
+        info: the facts in the file's header.
+
+    Raises:
+        OneShotError: the file is missing or not a weights file of oneshot.
+    """
+
+    def __init__(self, path: Path | str, threads: int | None = None):
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.net, self.info = load_network(Path(path))
+        self.info: dict[str, Any]
+
+    def run(
+        self, image: NDArray[np.uint8], score_threshold: float, iou_threshold: float, max_faces: int
+    ) -> tuple[Array, Array, Array, Array]:
+        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB."""
+        out = one_pass(self.net, torch.from_numpy(image), score_threshold, iou_threshold, max_faces)
+        boxes, scores, landmarks, embeddings = (t.numpy() for t in out)
+        return boxes, scores, landmarks, embeddings
+
+    @torch.inference_mode()
+    def embed(self, image: NDArray[np.uint8], landmarks: Array) -> Array:
+        """Embeddings (N, 1000) of faces in (1, H, W, 3) uint8 RGB, aligned by given landmarks (N, 5, 2)."""
+        maps = self.net.backbone(torch.from_numpy(image).permute(0, 3, 1, 2).float())
+        sampled = (*self.net.thinned(maps.s2, maps.s4, maps.s8), *maps[2:])
+        return self.net.embed(sampled, torch.from_numpy(np.asarray(landmarks, np.float32))).numpy()

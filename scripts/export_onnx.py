@@ -1,0 +1,85 @@
+"""Write a trained network as the two files that are shipped: safetensors for torch, and one ONNX graph.
+
+python scripts/export_onnx.py --weights runs/joint/weights.safetensors --lfw lfw.json --out weights
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from oneshot import OneShotError, __version__
+
+FACTS: dict[str, Any] = {
+    "name": "oneshot",
+    "version": __version__,
+    "licence": "code MIT; weights for research: see NOTICE",
+    "teacher": "EdgeFace-XXS (Idiap, BSD-3); its deep half is where ours starts from",
+    "data": "public research photos of faces, see weights/README.md; no LFW image or person",
+    "input": "RGB uint8, sides multiples of 32",
+    "side": 640,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", type=Path, required=True, help="a .safetensors that training wrote")
+    parser.add_argument("--out", type=Path, default=Path("weights"), help="folder (default: weights)")
+    parser.add_argument("--name", default="oneshot", help="the files' name without suffix")
+    parser.add_argument(
+        "--lfw", type=Path, help="result of scripts/evaluate.py lfw, whose thresholds to carry"
+    )
+    parser.add_argument("--score-threshold", type=float, default=0.5)
+    parser.add_argument("--iou-threshold", type=float, default=0.45)
+    args = parser.parse_args()
+
+    from oneshot.export import export_onnx
+    from oneshot.models.weights import load_network, save_weights
+
+    net, trained = load_network(args.weights)
+    info = {
+        **FACTS,
+        "stage": trained.get("stage"),
+        "step": trained.get("step"),
+        "score_threshold": args.score_threshold,
+        "iou_threshold": args.iou_threshold,
+        "thresholds": thresholds(args.lfw) if args.lfw else trained.get("thresholds", {}),
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    tensors, graph = (args.out / f"{args.name}{suffix}" for suffix in (".safetensors", ".onnx"))
+    sha = save_weights(tensors, net, info)
+    # Exported from the fp16 file, so that both hold the very same numbers.
+    net, info = load_network(tensors)
+    export_onnx(net, graph, info)
+    console = Console(highlight=False)
+    for path in (tensors, graph):
+        console.print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
+    console.print(f"sha256 of the weights: {sha}")
+
+
+def thresholds(path: Path) -> dict[str, float]:
+    """Thresholds by FAR from an LFW result: over all pairs of different people, the rarer the rate the surer.
+
+    Raises:
+        OneShotError: the file is missing or no such result.
+    """
+    try:
+        result = json.loads(path.read_text())
+        return {far: round(float(value), 4) for far, value in result["threshold_all_pairs"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise OneShotError(
+            f"{path}: not a result of scripts/evaluate.py lfw --json; make one first"
+        ) from None
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except OneShotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

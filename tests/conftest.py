@@ -1,0 +1,44 @@
+"""What several tests start from."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from fake import write_model
+
+from oneshot import OneShot
+
+# FFmpeg asks once in a process, at the first video; the script asks for the same.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def fake_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake network's file."""
+    return write_model(tmp_path_factory.mktemp("weights") / "fake.onnx")
+
+
+@pytest.fixture(scope="session")
+def model(fake_weights: Path) -> OneShot:
+    """The fake network, loaded."""
+    return OneShot(fake_weights, threads=1)
+
+
+def load_script(name: str) -> ModuleType:
+    """A script of scripts/ as a module, to call its functions without starting Python anew."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def detect_verify() -> ModuleType:
+    return load_script("detect_verify")

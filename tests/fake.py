@@ -1,0 +1,137 @@
+"""A network that keeps the graph's contract and has learned nothing: "faces" are squares of three colours."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+PEOPLE = {"Rhea": (220, 40, 40), "Gus": (40, 200, 60), "Bo": (50, 60, 220)}
+"""Name -> RGB of their square; their scores fall in this order."""
+
+SCORES = np.array([0.95, 0.9, 0.55], np.float32)
+FIVE = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
+"""Landmarks as fractions of the box."""
+
+NEAR = 60
+"""Grey values a colour may be off, since videos and scaling change them."""
+
+EMBEDDINGS = np.random.default_rng(5).normal(size=(3, 1000)).astype(np.float32)
+EMBEDDINGS /= np.linalg.norm(EMBEDDINGS, axis=1, keepdims=True)
+
+INFO: dict[str, Any] = {
+    "name": "fake",
+    "version": "0",
+    "weights_sha256": "f" * 64,
+    "side": 640,
+    "score_threshold": 0.5,
+    "iou_threshold": 0.4,
+    "thresholds": {"1e-2": 0.25, "1e-3": 0.4, "1e-4": 0.5},
+    "licence": "MIT",
+}
+
+
+def picture(width: int = 320, height: int = 240, **squares: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """A dark BGR picture with people's squares in it, each given as name=(x0, y0, x1, y1)."""
+    image = np.full((height, width, 3), 15, np.uint8)
+    for name, (x0, y0, x1, y1) in squares.items():
+        image[y0:y1, x0:x1] = PEOPLE[name][::-1]
+    return image
+
+
+def write_model(path: Path, **info: Any) -> Path:
+    """The fake network as a file; `info` changes what it says about itself, None leaves a key out."""
+    facts = {k: v for k, v in (INFO | info).items() if v is not None}
+    model = helper.make_model(_graph(), opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, {"oneshot": json.dumps(facts)})
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+def _graph() -> onnx.GraphProto:
+    constants: dict[str, Any] = {
+        "colours": np.array(list(PEOPLE.values()), np.float32).reshape(3, 1, 1, 3),
+        "near": np.array(NEAR, np.float32),
+        "far_off": np.array(1e6, np.float32),
+        "minus_one": np.array(-1, np.float32),
+        "one": np.array(1, np.float32),
+        "zero": np.array(0, np.float32),
+        "zeros": np.array([0], np.int64),
+        "ones": np.array([1], np.int64),
+        "twos": np.array([2], np.int64),
+        "threes": np.array([3], np.int64),
+        "all_scores": SCORES,
+        "all_embeddings": EMBEDDINGS,
+        "five": FIVE[None],
+        "corner_shape": np.array([-1, 1, 2], np.int64),
+        "i0": np.array(0, np.int64),
+        "i1": np.array(1, np.int64),
+    }
+    node = helper.make_node
+    nodes = [
+        node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        node("Sub", ["pixels", "colours"], ["difference"]),  # (3, H, W, 3)
+        node("Abs", ["difference"], ["distance"]),
+        node("ReduceMax", ["distance", "threes"], ["worst"], keepdims=0),
+        node("LessOrEqual", ["worst", "near"], ["mask"]),  # (3, H, W)
+        node("Cast", ["mask"], ["hit"], to=TensorProto.FLOAT),
+        node("ReduceMax", ["hit", "ones"], ["columns"], keepdims=0),  # (3, W)
+        node("ReduceMax", ["hit", "twos"], ["rows"], keepdims=0),  # (3, H)
+        *_extent("columns", "x"),
+        *_extent("rows", "y"),
+        node("Concat", ["x_first", "y_first", "x_end", "y_end"], ["all_boxes"], axis=1),
+        node("ReduceMax", ["columns", "ones"], ["present"], keepdims=0),
+        # The IoU threshold has nothing to do, but is an input like the others.
+        node("Mul", ["iou_threshold", "zero"], ["nothing"]),
+        node("Add", ["score_threshold", "nothing"], ["least"]),
+        node("GreaterOrEqual", ["all_scores", "least"], ["certain"]),
+        node("Greater", ["present", "zero"], ["there"]),
+        node("And", ["there", "certain"], ["kept"]),
+        node("Unsqueeze", ["max_faces", "zeros"], ["most"]),
+    ]
+    for name in ("boxes", "scores", "embeddings"):
+        nodes.append(node("Compress", [f"all_{name}", "kept"], [f"kept_{name}"], axis=0))
+        nodes.append(node("Slice", [f"kept_{name}", "zeros", "most", "zeros"], [name]))
+    nodes += [
+        node("Slice", ["boxes", "zeros", "twos", "ones"], ["low"]),
+        node("Slice", ["boxes", "twos", "fours", "ones"], ["high"]),
+        node("Sub", ["high", "low"], ["extent"]),
+        node("Reshape", ["low", "corner_shape"], ["low3"]),
+        node("Reshape", ["extent", "corner_shape"], ["extent3"]),
+        node("Mul", ["extent3", "five"], ["inside"]),
+        node("Add", ["low3", "inside"], ["landmarks"]),
+    ]
+    constants["fours"] = np.array([4], np.int64)
+    scalars = {
+        "score_threshold": np.array(0.5, np.float32),
+        "iou_threshold": np.array(0.4, np.float32),
+        "max_faces": np.array(200, np.int64),
+    }
+    info, initial = helper.make_tensor_value_info, numpy_helper.from_array
+    inputs = [info("image", TensorProto.UINT8, [1, "H", "W", 3])]
+    inputs += [info(k, helper.np_dtype_to_tensor_dtype(v.dtype), []) for k, v in scalars.items()]
+    shapes = {"boxes": [4], "scores": [], "landmarks": [5, 2], "embeddings": [1000]}
+    outputs = [info(k, TensorProto.FLOAT, ["N", *shape]) for k, shape in shapes.items()]
+    tensors = [initial(v, k) for k, v in (constants | scalars).items()]
+    return helper.make_graph(nodes, "fake", inputs, outputs, tensors)
+
+
+def _extent(hits: str, axis: str) -> list[onnx.NodeProto]:
+    """First and last + 1 position of the ones in (3, L), each (3, 1)."""
+    node = helper.make_node
+    return [
+        node("Shape", [hits], [f"{axis}_shape"]),
+        node("Gather", [f"{axis}_shape", "i1"], [f"{axis}_length"]),
+        node("Range", ["i0", f"{axis}_length", "i1"], [f"{axis}_whole"]),
+        node("Cast", [f"{axis}_whole"], [f"{axis}_at"], to=TensorProto.FLOAT),
+        node("Cast", [hits], [f"{axis}_hit"], to=TensorProto.BOOL),
+        node("Where", [f"{axis}_hit", f"{axis}_at", "far_off"], [f"{axis}_or_far"]),
+        node("ReduceMin", [f"{axis}_or_far", "ones"], [f"{axis}_first"], keepdims=1),
+        node("Where", [f"{axis}_hit", f"{axis}_at", "minus_one"], [f"{axis}_or_none"]),
+        node("ReduceMax", [f"{axis}_or_none", "ones"], [f"{axis}_last"], keepdims=1),
+        node("Add", [f"{axis}_last", "one"], [f"{axis}_end"]),
+    ]

@@ -1,0 +1,182 @@
+"""scripts/evaluate.py from its arguments to its JSON, on tiny sets and with a stand-in network."""
+
+import importlib.util
+import io
+import json
+import tarfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from oneshot.types import Faces
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "evaluate.py"
+POINTS = np.array([[40.0, 40], [60, 40], [50, 50], [42, 60], [58, 60]])
+SIDE = 100
+
+
+class FakeNetwork:
+    """Finds one face in the middle; who it is stands in the picture's brightness, and 0 is nobody."""
+
+    def __init__(self, weights: Path | None = None, **settings: Any) -> None:
+        self.score_threshold = 0.5
+
+    def __call__(self, image: np.ndarray) -> Faces:
+        person = round(int(image[50 * image.shape[0] // SIDE, 50 * image.shape[1] // SIDE, 0]) / 40) - 1
+        if person < 0:
+            return Faces.empty(6)
+        box = np.array([[30, 30, 70, 70]])
+        embedding = np.eye(6)[[person]]
+        return Faces(box, np.array([0.9]), POINTS[None], embedding)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("evaluate", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "OneShot", FakeNetwork)
+    return module
+
+
+def write_tar(path: Path, images: dict[str, int]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, person in images.items():
+            pixels = np.full((SIDE, SIDE, 3), 40 * (person + 1), np.uint8)
+            data = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two folds of two + two pairs of five people; three photos with boxes; twelve frames of three poses."""
+    people = {"Ann": 0, "Bob": 1, "Cem": 2, "Dee": 3, "Eva": 4}
+    write_tar(tmp_path / "lfw.tar", {f"{n}/{n}_000{i}.webp": p for n, p in people.items() for i in (1, 2)})
+    folds = [
+        "Ann 1 2",
+        "Bob 1 2",
+        "Ann 1 Bob 1",
+        "Bob 2 Cem 1",
+        "Cem 1 2",
+        "Dee 1 2",
+        "Cem 2 Dee 2",
+        "Eva 1 Ann 2",
+    ]
+    (tmp_path / "lfw_pairs.txt").write_text("\n".join(["2 2", *folds]) + "\n")
+    write_tar(tmp_path / "scenes_eval.tar", {"a.webp": 1, "b.webp": 2, "c.webp": -1})
+    keypoints = [n for x, y in POINTS for n in (x, y, 2)]
+    size = {"width": SIDE, "height": SIDE}
+    names = ["a.webp", "b.webp", "c.webp"]
+    images = [{"id": i, "file_name": name, "source": "web", **size} for i, name in enumerate(names)]
+    annotations = [
+        {"id": i, "image_id": i, "bbox": [30, 30, 40, 40], "iscrowd": 0, "keypoints": keypoints}
+        for i in range(2)
+    ]
+    (tmp_path / "scenes_eval.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    poses = [
+        (n, v, pose)
+        for n in ("Ann", "Bob")
+        for v in (0, 1)
+        for pose in ("frontal", "three_quarter", "profile")
+    ]
+    names = [f"{n}_{v}_{pose}.webp" for n, v, pose in poses]
+    write_tar(tmp_path / "pose.tar", {name: people[name[:3]] for name in names})
+    records = [
+        {"file": name, "person": n, "video": v, "pose": pose, "kps": POINTS.tolist()}
+        for name, (n, v, pose) in zip(names, poses, strict=True)
+    ]
+    (tmp_path / "pose.json").write_text(json.dumps(records))
+    return tmp_path
+
+
+def test_lfw_writes_the_figures(script: ModuleType, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "lfw.json"
+    assert script.main(["lfw", "--data", str(folder), "--fast", "--json", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert (result["accuracy"], result["std"], result["eer"], result["missed"], result["pairs"]) == (
+        100,
+        0,
+        0,
+        0,
+        8,
+    )
+    assert set(result["tar"]) == set(result["threshold"]) == {"1e-2", "1e-3", "0"}
+    assert result["tar"]["0"] == 100
+    assert result["tar"]["1e-3"] is None  # four impostors cannot show it
+    assert set(result["threshold_all_pairs"]) == {"1e-2", "1e-3", "1e-4", "1e-5"}
+    assert result["accuracy_given_landmarks"] is None
+    assert "accuracy" in capsys.readouterr().out
+    assert not list(folder.glob("*partial*"))
+
+
+def test_lfw_counts_a_face_that_is_not_found(script: ModuleType, folder: Path) -> None:
+    people = {"Ann": 0, "Bob": -1, "Cem": 2, "Dee": 3, "Eva": 4}
+    write_tar(folder / "lfw.tar", {f"{n}/{n}_000{i}.webp": p for n, p in people.items() for i in (1, 2)})
+    assert script.main(["lfw", "--data", str(folder), "--fast", "--json", str(folder / "o.json")]) == 0
+    result = json.loads((folder / "o.json").read_text())
+    assert (result["missed"], result["missed_pairs"]) == (2, 3)
+    assert result["accuracy"] == pytest.approx(100 * (1 - 3 / 8))
+
+
+def test_lfw_says_what_it_cannot_compare(script: ModuleType, folder: Path) -> None:
+    options = ["--peers", str(folder), "--models", str(folder), "--weights", str(folder / "none.onnx")]
+    out = folder / "lfw.json"
+    assert script.main(["lfw", "--data", str(folder), "--json", str(out), "--mirror", *options]) == 0
+    result = json.loads(out.read_text())
+    assert result["accuracy"] == 100
+    assert result["accuracy_teacher"] is None
+    assert [note.split(" ")[0] for note in result["notes"]] == ["landmarks", "student", "teacher"]
+
+
+def test_detection_writes_the_figures(script: ModuleType, folder: Path) -> None:
+    pytest.importorskip("pycocotools")
+    out = folder / "detection.json"
+    assert script.main(["detection", "--data", str(folder), "--side", "320", "--json", str(out)]) == 0
+    result = json.loads(out.read_text())
+    for key in ("ap50", "ap50_95", "ar", "ap50_min16", "mean_iou"):
+        assert result[key] == pytest.approx(1), key
+    assert result["landmark_error"] == pytest.approx(0, abs=1e-6)
+    assert result["by_source"]["web"]["ap50"] == pytest.approx(1)
+    assert (result["images"], result["side"], result["min_side"], result["score_threshold"]) == (
+        3,
+        320,
+        320,
+        0.5,
+    )
+
+
+def test_pose_writes_the_figures(script: ModuleType, folder: Path) -> None:
+    out = folder / "pose.json.out"
+    assert script.main(["pose", "--data", str(folder), "--fast", "--json", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert result["oneshot"]["1"]["frontal/profile"] == {"eer": 0, "genuine": 4, "impostor": 2}
+    assert result["teacher"] is None
+
+
+def test_bad_input_is_one_sentence_and_exit_2(
+    script: ModuleType, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "lfw_pairs.txt").unlink()
+    (folder / "pose.json").write_text("{")
+    for options, word in (
+        (["lfw"], "lfw_pairs.txt"),
+        (["pose"], "pose.json"),
+        (["detection", "--json", str(tmp_path / "no" / "x.json")], "no"),
+    ):
+        assert script.main([options[0], "--data", str(folder), *options[1:]]) == 2
+        error = capsys.readouterr().err
+        assert word in error
+        assert error.count("\n") == 1
+        assert error.startswith("error: ")
+    for options in (["lfw"], ["lfw", "--data", str(folder), "--every", "0"], ["what"]):
+        with pytest.raises(SystemExit) as exit_:
+            script.main(options)
+        assert exit_.value.code == 2

@@ -1,0 +1,99 @@
+"""The ONNX graph gives what the torch network gives, for any size of picture and any number of faces."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from oneshot.export import export_onnx, fold
+from oneshot.models.network import NetworkConfig, OneShotNet
+from oneshot.models.one_pass import one_pass
+from oneshot.models.weights import load_network, save_weights
+from oneshot.runtime.onnx import OnnxBackend
+from oneshot.runtime.torch import TorchBackend
+
+INFO = {"score_threshold": 0.5, "iou_threshold": 0.45, "thresholds": {"1e-3": 0.3}}
+
+
+def lively(form: str = "aligned") -> OneShotNet:
+    """A random network whose norms and scales do something and whose head finds faces in noise."""
+    torch.manual_seed(0)
+    net = OneShotNet(NetworkConfig(form=form))  # type: ignore[arg-type]
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)  # type: ignore[arg-type]
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)  # type: ignore[arg-type]
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.2, 0.2)
+    for name, parameter in net.named_parameters():
+        if name.endswith(("gamma", "gamma_xca")):
+            torch.nn.init.uniform_(parameter, 0.3, 1.0)
+    torch.nn.init.normal_(net.refinement.out.weight, std=0.01)
+    for layer in net.head.out:
+        torch.nn.init.normal_(layer.weight, std=0.4)  # type: ignore[arg-type]
+        layer.bias.data[4] = -1.0  # type: ignore[union-attr,index]
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("export")
+    tensors, graph = folder / "net.safetensors", folder / "net.onnx"
+    save_weights(tensors, lively(), INFO)
+    net, info = load_network(tensors)
+    export_onnx(net, graph, info)
+    return tensors, graph
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height).integers(0, 256, (1, height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("size", [(320, 320), (96, 224), (224, 96), (32, 32), (64, 640)])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5])
+def test_torch_and_onnx_agree(files: tuple[Path, Path], size: tuple[int, int], share: float) -> None:
+    torch_backend, onnx_backend = TorchBackend(files[0]), OnnxBackend(files[1], threads=1)
+    image = noise(*size)
+    scores = np.sort(torch_backend.run(image, 0.0, 1.0, 10_000)[1])[::-1]
+    # A threshold between two scores, so that rounding cannot move a face across it.
+    count = int(share * len(scores))
+    threshold = 0.999999 if count == 0 else float(scores[count - 1] + scores[count]) / 2
+    expected = torch_backend.run(image, threshold, 0.45, 60)
+    got = onnx_backend.run(image, threshold, 0.45, 60)
+    assert [a.shape for a in got] == [a.shape for a in expected]
+    assert (len(got[0]) > 0) == (count > 0)
+    if count:
+        np.testing.assert_allclose(got[0], expected[0], atol=0.5)
+        np.testing.assert_allclose(got[1], expected[1], atol=1e-3)
+        np.testing.assert_allclose(got[2], expected[2], atol=0.5)
+        assert (got[3] * expected[3]).sum(1).min() > 0.999
+        np.testing.assert_allclose(np.linalg.norm(got[3], axis=1), 1, atol=1e-4)
+
+
+def test_folding_changes_nothing() -> None:
+    net = lively()
+    image = torch.from_numpy(noise(96, 128))
+    for a, b in zip(
+        one_pass(net, image, 0.4, 0.45, 9), one_pass(fold(net), image, 0.4, 0.45, 9), strict=True
+    ):
+        torch.testing.assert_close(a, b, atol=2e-3, rtol=1e-3)
+
+
+def test_the_file_is_small_and_describes_itself(files: tuple[Path, Path]) -> None:
+    assert files[0].stat().st_size < 6e6 and files[1].stat().st_size < 6e6
+    assert OnnxBackend(files[1]).info["thresholds"] == INFO["thresholds"]
+    assert OnnxBackend(files[1]).info["weights_sha256"] == TorchBackend(files[0]).info["weights_sha256"]
+    model = onnx.load(files[1])
+    assert {n.domain for n in model.graph.node} <= {"", "ai.onnx"}
+    assert not [n for n in model.graph.node if n.op_type == "BatchNormalization" and "head" in n.name]
+
+
+def test_the_thresholds_are_inputs(files: tuple[Path, Path]) -> None:
+    backend, image = OnnxBackend(files[1]), noise(160, 160)
+    few = backend.run(image, 0.0, 0.45, 5)
+    assert len(few[0]) == 5 and (np.diff(few[1]) <= 0).all()
+    strict, loose = backend.run(image, 0.0, 0.05, 1000), backend.run(image, 0.0, 0.9, 1000)
+    assert len(strict[0]) < len(loose[0])
+    assert (backend.run(image, 0.6, 0.9, 1000)[1] > 0.6).all()

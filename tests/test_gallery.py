@@ -1,0 +1,202 @@
+"""Enrolment, templates, identification, and the file."""
+
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from fake import EMBEDDINGS, picture, write_model
+
+from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning
+from oneshot.gallery import threshold_at
+
+RHEA, GUS, BO = picture(Rhea=(10, 10, 60, 60)), picture(Gus=(70, 10, 120, 60)), picture(Bo=(10, 70, 60, 120))
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+@pytest.fixture
+def gallery(model: OneShot) -> Gallery:
+    known = Gallery(model)
+    known.enroll("Rhea", [RHEA])
+    known.enroll("Gus", [GUS])
+    return known
+
+
+def test_knows_people_and_leaves_strangers_unknown(gallery: Gallery, model: OneShot) -> None:
+    faces = model(picture(Rhea=(10, 10, 60, 60), Gus=(70, 10, 120, 60), Bo=(150, 70, 210, 120)))
+    matches = gallery.identify(faces.embeddings)
+    assert [m.name for m in matches] == ["Rhea", "Gus", None]
+    assert matches[0].similarity == pytest.approx(1, abs=1e-5)
+    assert matches[2].similarity == pytest.approx(float((EMBEDDINGS[:2] @ EMBEDDINGS[2]).max()), abs=1e-5)
+
+
+def test_the_threshold_decides_and_is_inclusive(gallery: Gallery) -> None:
+    half_way = unit(EMBEDDINGS[0] * 0.45 + unit(EMBEDDINGS[2]) * 0.9)[None]
+    similarity = gallery.identify(half_way)[0].similarity
+    assert 0.35 < similarity < 0.6
+    assert gallery.identify(half_way, similarity)[0].name == "Rhea"
+    assert gallery.identify(half_way, similarity + 1e-4)[0].name is None
+
+
+def test_the_default_threshold_is_the_models_at_one_in_a_thousand(tmp_path: Path) -> None:
+    strict = OneShot(write_model(tmp_path / "s.onnx", thresholds={"1e-2": 0.1, "1e-3": 0.9}))
+    gallery = Gallery(strict)
+    gallery.enroll("Rhea", [RHEA])
+    near = unit(EMBEDDINGS[0] + 0.8 * EMBEDDINGS[2])[None]
+    assert gallery.identify(near)[0].name is None
+    assert gallery.identify(near, 0.1)[0].name == "Rhea"
+
+
+def test_no_face_is_never_a_match(gallery: Gallery, model: OneShot) -> None:
+    assert gallery.identify(model(picture()).embeddings) == []
+    nothing = np.stack([np.zeros(1000), np.full(1000, np.nan)]).astype(np.float32)
+    assert [m.name for m in gallery.identify(nothing)] == [None, None]
+
+
+def test_an_empty_gallery_knows_nobody(model: OneShot) -> None:
+    assert Gallery(model).identify(EMBEDDINGS) == [Match(None, -1.0)] * 3
+
+
+def test_a_template_is_the_normalised_mean(model: OneShot) -> None:
+    gallery = Gallery(model)
+    gallery.enroll("both", [RHEA, GUS])
+    np.testing.assert_allclose(gallery.templates[0], unit(EMBEDDINGS[0] + EMBEDDINGS[1]), atol=1e-6)
+    gallery.enroll("both", [GUS])  # a third photo later counts as much as the first two
+    np.testing.assert_allclose(gallery.templates[0], unit(EMBEDDINGS[0] + 2 * EMBEDDINGS[1]), atol=1e-6)
+    assert gallery.names == ["both"] and len(gallery) == 1
+
+
+def test_the_largest_face_is_enrolled_and_that_is_said(model: OneShot) -> None:
+    gallery = Gallery(model)
+    with pytest.warns(OneShotWarning, match="photo 1: 2 faces found, the largest is enrolled"):
+        gallery.enroll("Gus", [picture(Rhea=(0, 0, 20, 20), Gus=(50, 50, 120, 120))])
+    assert gallery.identify(EMBEDDINGS[1:2])[0].name == "Gus"
+
+
+def test_a_photo_without_a_face_is_named_and_nothing_is_enrolled(model: OneShot, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "wall.png"), picture())
+    gallery = Gallery(model)
+    with pytest.raises(OneShotError, match=r"wall\.png: no face found"):
+        gallery.enroll("Rhea", [RHEA, tmp_path / "wall.png"])
+    assert gallery.names == []
+
+
+@pytest.mark.parametrize(("name", "photos"), [(" ", [RHEA]), ("Rhea", []), ("Rhea", "a.jpg"), ("Rhea", RHEA)])
+def test_enrolment_that_makes_no_sense(model: OneShot, name: str, photos: object) -> None:
+    with pytest.raises(OneShotError):
+        Gallery(model).enroll(name, photos)  # type: ignore[arg-type]
+
+
+def people(folder: Path) -> Path:
+    """Rhea as one photo, Gus as a folder of two, and things that are nobody."""
+    (folder / "Gus").mkdir(parents=True)
+    (folder / ".cache").mkdir()
+    (folder / "notes.txt").write_text("who is who")
+    cv2.imwrite(str(folder / "Rhea.png"), RHEA)
+    cv2.imwrite(str(folder / "Gus" / "1.png"), GUS)
+    cv2.imwrite(str(folder / "Gus" / "2.png"), GUS)
+    return folder
+
+
+def test_from_folder(model: OneShot, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gallery = Gallery.from_folder(people(tmp_path / "people"), model)
+    assert sorted(gallery.names) == ["Gus", "Rhea"]
+    assert [m.name for m in gallery.identify(EMBEDDINGS)] == ["Rhea", "Gus", None]
+
+
+def test_bad_folders(model: OneShot, tmp_path: Path) -> None:
+    with pytest.raises(OneShotError, match="no such folder"):
+        Gallery.from_folder(tmp_path / "none", model)
+    with pytest.raises(OneShotError, match="no photos in it"):
+        Gallery.from_folder(tmp_path, model)
+    (tmp_path / "Bo").mkdir()
+    with pytest.raises(OneShotError, match="Bo: no photo in this person's folder"):
+        Gallery.from_folder(tmp_path, model)
+
+
+def test_saved_and_loaded_it_is_the_same(gallery: Gallery, model: OneShot, tmp_path: Path) -> None:
+    gallery.enroll("José 李", [RHEA, BO])
+    gallery.save(tmp_path / "g.npz")
+    again = Gallery.load(tmp_path / "g.npz", model)
+    assert again.names == gallery.names == ["Rhea", "Gus", "José 李"]
+    np.testing.assert_array_equal(again.templates, gallery.templates)
+    again.enroll("José 李", [BO])
+    assert [p.name for p in tmp_path.iterdir()] == ["g.npz"]  # no temporary file stays
+
+
+def test_a_gallery_of_another_model_is_refused(gallery: Gallery, tmp_path: Path) -> None:
+    gallery.save(tmp_path / "g.npz")
+    other = OneShot(write_model(tmp_path / "o.onnx", weights_sha256="0" * 64))
+    with pytest.raises(OneShotError, match=r"g\.npz: made with other weights \(ffffffffffff\)"):
+        Gallery.load(tmp_path / "g.npz", other)
+    with pytest.raises(OneShotError, match="embeddings of 7 numbers"):
+        gallery.identify(np.ones((1, 7), np.float32))
+
+
+def test_weights_without_a_fingerprint_cannot_be_saved_for(tmp_path: Path) -> None:
+    gallery = Gallery(OneShot(write_model(tmp_path / "o.onnx", weights_sha256=None)))
+    gallery.enroll("Rhea", [RHEA])
+    with pytest.raises(OneShotError, match="weights_sha256"):
+        gallery.save(tmp_path / "g.npz")
+    assert not (tmp_path / "g.npz").exists()
+
+
+def pickled(path: Path) -> None:
+    np.savez(
+        path, names=np.array(["a", None], object), people=[0], embeddings=np.ones((1, 3)), weights_sha256="f"
+    )
+
+
+def gap_in_people(path: Path) -> None:
+    np.savez(
+        path,
+        names=np.array(["a", "b"]),
+        people=[0],
+        embeddings=np.ones((1, 3), "f4"),
+        weights_sha256="f" * 64,
+    )
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda p: p.write_bytes(b""),
+        lambda p: p.write_bytes(b"PK\x03\x04 cut"),
+        lambda p: p.write_text("{}"),
+        lambda p: np.savez(p, names=np.array(["a"])),
+        lambda p: np.save(p.open("wb"), np.ones(3)),
+        pickled,
+        gap_in_people,
+    ],
+)
+def test_damaged_galleries(model: OneShot, tmp_path: Path, write: object) -> None:
+    write(tmp_path / "g.npz")  # type: ignore[operator]
+    with pytest.raises(OneShotError, match=r"g\.npz: not a gallery, or a damaged one"):
+        Gallery.load(tmp_path / "g.npz", model)
+
+
+def test_saving_needs_people_and_a_good_name(gallery: Gallery, model: OneShot, tmp_path: Path) -> None:
+    with pytest.raises(OneShotError, match="no such gallery"):
+        Gallery.load(tmp_path / "none.npz", model)
+    with pytest.raises(OneShotError, match="nobody is enrolled"):
+        Gallery(model).save(tmp_path / "g.npz")
+    with pytest.raises(OneShotError, match=r"ends in \.npz"):
+        gallery.save(tmp_path / "g.pickle")
+    with pytest.raises(OneShotError, match="does not exist"):
+        gallery.save(tmp_path / "none" / "g.npz")
+
+
+def test_thresholds_by_rate() -> None:
+    known = {"1e-2": 0.2, "1e-3": 0.3}
+    assert [threshold_at(far, known) for far in ("1e-3", "0.001", 0.001, "1E-2")] == [0.3, 0.3, 0.3, 0.2]
+    for far in ("1e-9", "often", "nan"):
+        with pytest.raises(OneShotError, match="choose from 1e-2, 1e-3"):
+            threshold_at(far, known)
+    with pytest.raises(OneShotError, match="choose from none"):
+        threshold_at("1e-3", {})

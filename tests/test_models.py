@@ -1,0 +1,136 @@
+"""The network's parts: shapes, exact sampling, alignment that undoes a similarity, the paper's counts."""
+
+import numpy as np
+import pytest
+import torch
+
+from oneshot.align import ARCFACE_TEMPLATE, similarity, warp_face
+from oneshot.errors import OneShotError
+from oneshot.models.align import apply_similarity, grid_points, sample, template_to_image
+from oneshot.models.backbone import Backbone, Fire
+from oneshot.models.network import NetworkConfig, OneShotNet
+from oneshot.models.one_pass import one_pass
+from oneshot.models.weights import load_network, save_weights
+
+TEMPLATE = torch.from_numpy(ARCFACE_TEMPLATE)
+
+
+def test_fire_modules_have_the_papers_parameters() -> None:
+    # Alonso-Fernandez et al. 2020, Table 2: 1x1 to 16, 1x1 and 3x3 to 64 each, with biases.
+    plain = sum(p.numel() for p in Fire(64, 16, 64).parameters())
+    assert plain == (64 * 16 + 16) + (16 * 64 + 64) + (16 * 64 * 9 + 64)
+    depthwise = sum(p.numel() for p in Fire(64, 16, 64, dwc=True).parameters())
+    assert depthwise == (64 * 16 + 16) + (16 * 64 + 64) + (64 * 9 + 64)
+
+
+def test_maps_have_their_strides() -> None:
+    maps = Backbone()(torch.zeros(2, 3, 96, 160))
+    assert [tuple(m.shape[2:]) for m in maps] == [(48, 80), (24, 40), (12, 20), (6, 10), (3, 5)]
+
+
+def test_sampling_is_exact_where_the_map_is_linear() -> None:
+    # A stride-4 map whose value is the x (or y) of its cell's centre must give each point's own x and y.
+    columns, rows = torch.meshgrid(torch.arange(24.0), torch.arange(16.0), indexing="xy")
+    centres = torch.stack((4 * (columns + 0.5) - 0.5, 4 * (rows + 0.5) - 0.5))[None]
+    points = (
+        torch.rand(3, 196, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([80.0, 50.0]) + 4
+    )
+    out = sample(centres, points, stride=4, cells=14).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(out, points, atol=1e-3, rtol=0)
+
+
+def test_the_stems_cells_are_where_sampling_believes_them() -> None:
+    # A single bright pixel excites the stem's cell whose centre, by `sample`'s rule, is that pixel's.
+    backbone = Backbone()
+    with torch.no_grad():
+        backbone.stem.weight.zero_()
+        backbone.stem.weight[:, :, 1, 1] = 1.0
+        backbone.stem.bias.zero_()  # type: ignore[union-attr]
+        image = torch.zeros(1, 3, 32, 32)
+        image[..., 12, 20] = 255.0
+        stem = backbone.stem(image)
+    row, column = divmod(int(stem[0, 0].argmax()), 16)
+    assert (2 * (column + 0.5) - 0.5, 2 * (row + 0.5) - 0.5) == (20.5, 12.5)
+
+
+def test_alignment_inverts_a_similarity() -> None:
+    angle, scale, shift = 0.4, 1.7, torch.tensor([30.0, -12.0])
+    turn = torch.tensor(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=torch.float32
+    )
+    landmarks = (scale * TEMPLATE @ turn.T + shift)[None]
+    transform = template_to_image(landmarks, TEMPLATE)
+    torch.testing.assert_close(apply_similarity(transform, TEMPLATE), landmarks, atol=1e-3, rtol=0)
+    expected = scale * grid_points(14) @ turn.T + shift
+    torch.testing.assert_close(apply_similarity(transform, grid_points(14))[0], expected, atol=1e-3, rtol=0)
+
+
+def test_numpy_and_torch_align_alike() -> None:
+    rng = np.random.default_rng(0)
+    landmarks = ARCFACE_TEMPLATE * 2 + rng.normal(0, 6, (5, 2)).astype(np.float32)
+    forward = similarity(landmarks, ARCFACE_TEMPLATE)
+    transform = template_to_image(torch.from_numpy(landmarks)[None], TEMPLATE)
+    back = apply_similarity(transform, torch.tensor([[10.0, 20.0], [90.0, 70.0]]))[0].numpy()
+    again = back @ forward[:, :2].T + forward[:, 2]
+    np.testing.assert_allclose(again, [[10, 20], [90, 70]], atol=1e-2)
+
+
+def test_warp_face_cuts_where_the_landmarks_are() -> None:
+    image = np.zeros((300, 300, 3), np.uint8)
+    landmarks = ARCFACE_TEMPLATE + 100
+    image[152:156, 130:148] = 255  # around the left eye, (138.3, 151.7) after the shift
+    crop = warp_face(image, landmarks)
+    np.testing.assert_array_equal(crop, image[100:212, 100:212])
+
+
+@pytest.mark.parametrize("form", ["aligned", "fire", "cell"])
+def test_every_form_embeds_in_1000_dimensions(form: str) -> None:
+    net = OneShotNet(NetworkConfig(form=form)).eval()  # type: ignore[arg-type]
+    torch.nn.init.constant_(net.head.out[0].bias[4:5], 3.0)  # type: ignore[union-attr,arg-type]
+    boxes, scores, landmarks, embeddings = one_pass(
+        net, torch.zeros(1, 64, 96, 3, dtype=torch.uint8), 0.5, 0.45, 7
+    )
+    assert boxes.shape == (7, 4) and landmarks.shape == (7, 5, 2) and (scores > 0.5).all()
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(7))
+
+
+def test_no_face_gives_empty_arrays() -> None:
+    out = one_pass(OneShotNet().eval(), torch.zeros(1, 64, 64, 3, dtype=torch.uint8), 0.9, 0.45, 10)
+    assert [tuple(t.shape) for t in out] == [(0, 4), (0,), (0, 5, 2), (0, 1000)]
+
+
+def test_a_face_is_embedded_the_same_wherever_it_stands() -> None:
+    # Shifts by multiples of 8 move every sampled map by whole cells.
+    net = OneShotNet().eval()
+    rng = torch.Generator().manual_seed(0)
+    patch = torch.randint(0, 256, (1, 3, 128, 128), generator=rng).float()
+    landmarks = TEMPLATE[None] + 8
+
+    def embed(dx: int, dy: int) -> torch.Tensor:
+        image = torch.full((1, 3, 256, 256), 120.0)
+        image[..., 32 + dy : 160 + dy, 32 + dx : 160 + dx] = patch
+        maps = net.backbone(image)
+        sampled = net.thinned(maps.s2, maps.s4, maps.s8)
+        return net.embed(sampled, landmarks + torch.tensor([32.0 + dx, 32.0 + dy]))
+
+    with torch.no_grad():
+        torch.testing.assert_close(embed(0, 0), embed(40, 16), atol=1e-4, rtol=1e-3)
+
+
+def test_weights_round_trip(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    net = OneShotNet(NetworkConfig(thin=(16, 32, 32), stem=48)).eval()
+    sha = save_weights(tmp_path / "a.safetensors", net, {"thresholds": {"1e-3": 0.3}})
+    again, info = load_network(tmp_path / "a.safetensors")
+    assert info["thresholds"] == {"1e-3": 0.3} and info["weights_sha256"] == sha
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a safetensors file", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_foreign_weights_are_refused(tmp_path, content: bytes) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(OneShotError, match="not a weights file of oneshot"):
+        load_network(path)
+    with pytest.raises(OneShotError, match="no such weights file"):
+        load_network(tmp_path / "none.safetensors")

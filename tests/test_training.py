@@ -1,0 +1,179 @@
+"""The trainer, on a tiny data folder made here: it learns, it resumes exactly, it refuses what is wrong."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import timm
+import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+from torchvision.models import squeezenet1_1
+
+from oneshot.align import ARCFACE_TEMPLATE
+from oneshot.errors import OneShotError
+from oneshot.models.network import NetworkConfig, OneShotNet
+from oneshot.models.weights import start_network
+from oneshot.training import loop
+from oneshot.training.config import TrainConfig, from_dict, load_config, to_dict
+from oneshot.training.crops import load_crops, split_by_person
+from oneshot.training.identity import IdentityStage
+from oneshot.training.joint import pick_faces
+from oneshot.training.views import CROP_SCALE
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """32 blotches with landmarks, eight of them of named people, and random starting weights."""
+    data, models = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("models")
+    rng = np.random.default_rng(0)
+    crops = []
+    for _ in range(32):
+        small = rng.integers(0, 256, (8, 8, 3), np.uint8)
+        done, encoded = cv2.imencode(".webp", cv2.resize(small, (128, 128), interpolation=cv2.INTER_CUBIC))
+        assert done
+        crops.append(encoded.tobytes())
+    lengths = np.array([len(c) for c in crops])
+    (data / "faces-0.webps").write_bytes(b"".join(crops))
+    landmarks = (ARCFACE_TEMPLATE - 56) * CROP_SCALE + 64
+    np.savez(
+        data / "faces.npz",
+        kps=np.repeat(landmarks[None], 32, 0).astype(np.float16),
+        identity=np.array([0, 0, 0, 0, 8, 8, 8, 8] + [-1] * 24),
+        part=np.zeros(32, np.uint8),
+        offset=np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.uint32),
+        length=lengths.astype(np.uint16),
+    )
+    torch.manual_seed(0)
+    save_file(
+        timm.create_model("edgenext_xx_small", num_classes=512).state_dict(),
+        models / "edgeface_xxs.safetensors",
+    )
+    save_file(squeezenet1_1().state_dict(), models / "squeezenet1_1_imagenet.safetensors")
+    return data, models
+
+
+def tiny(folders: tuple[Path, Path], **changes: object) -> TrainConfig:
+    config = TrainConfig(
+        data=str(folders[0]),
+        models=str(folders[1]),
+        network=NetworkConfig(stem=16, thin=(0, 16, 16), bridge=16, bridge_fine=16, head=16),
+        steps=6,
+        batch=8,
+        warmup=1,
+        canvases=(64, 96),
+        scales=((0.4, 0.5), (0.6, 0.8)),
+        evaluate_every=3,
+        freeze_deep=0.5,
+    )
+    return replace(config, **changes)  # type: ignore[arg-type]
+
+
+def run(config: TrainConfig, out: Path, resume: bool = False) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    net = start_network(config.network, Path(config.models), None)
+    return load_file(loop.train(config, IdentityStage(config), net, out, resume, QUIET))
+
+
+def test_crops_are_read_and_split_by_person(folders: tuple[Path, Path]) -> None:
+    train, held = split_by_person(load_crops(folders[0]))
+    assert len(train) == 24 and len(held) == 8
+    assert set(held.identity.tolist()) == {0, 8} and not set(train.identity.tolist()) & {0, 8}
+
+
+def test_a_resumed_run_equals_one_that_never_stopped(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(folders)
+    whole = run(config, tmp_path / "whole")
+
+    class StopError(Exception):
+        pass
+
+    stage_losses = IdentityStage.losses
+
+    def stopping(self: IdentityStage, net: OneShotNet, step: int) -> dict[str, torch.Tensor]:
+        if step == 4:
+            raise StopError
+        return stage_losses(self, net, step)
+
+    # A checkpoint after every step, and a kill in the fifth.
+    cut = replace(config, checkpoint_minutes=0.0)
+    with monkeypatch.context() as patch, pytest.raises(StopError):
+        patch.setattr(IdentityStage, "losses", stopping)
+        run(cut, tmp_path / "cut")
+    resumed = run(cut, tmp_path / "cut", resume=True)
+    assert whole.keys() == resumed.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, atol=0, rtol=0, msg=name)
+    rows = (tmp_path / "cut" / "log.csv").read_text().splitlines()
+    assert rows[0] == "step,kind,name,value" and any(r.startswith("6,evaluation,") for r in rows)
+
+
+def test_training_learns_the_teacher(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    config = tiny(folders, steps=40, lr=3e-3, evaluate_every=1000, ema=0.5, own_landmarks_from=2.0)
+    stage = IdentityStage(config)
+    torch.manual_seed(0)
+    net = start_network(config.network, Path(config.models), None)
+    with torch.no_grad():
+        before = stage.losses(net.train(), 0)
+    loop.train(config, stage, net, tmp_path, False, QUIET)
+    with torch.no_grad():
+        after = stage.losses(net.train(), 0)
+    assert float(after["hint"]) < 0.8 * float(before["hint"])
+    assert float(after["landmarks"]) < float(before["landmarks"])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: IdentityStage, net: OneShotNet, step: int) -> dict[str, torch.Tensor]:
+        return {"hint": net.thin4.weight.sum() * float("nan")}  # type: ignore[union-attr,operator]
+
+    monkeypatch.setattr(IdentityStage, "losses", broken)
+    with pytest.raises(OneShotError, match="loss hint is not finite"):
+        run(tiny(folders), tmp_path)
+
+
+def test_another_config_cannot_resume(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    run(tiny(folders, steps=1), tmp_path)
+    with pytest.raises(OneShotError, match="another config"):
+        run(tiny(folders, steps=1, lr=0.5), tmp_path, resume=True)
+    (tmp_path / "last.ckpt").write_bytes(b"torn")
+    with pytest.raises(OneShotError, match="does not load"):
+        run(tiny(folders, steps=1), tmp_path, resume=True)
+
+
+def test_the_rate_warms_up_waits_and_falls() -> None:
+    config = TrainConfig(steps=100, warmup=10, freeze_deep=0.5)
+    assert loop.rate_factor(0, config, "front") == pytest.approx(0.1, abs=0.01)
+    assert loop.rate_factor(10, config, "front") > 0.9
+    assert loop.rate_factor(99, config, "front") < 0.01
+    assert loop.rate_factor(49, config, "deep") == 0 < loop.rate_factor(55, config, "deep")
+
+
+def test_an_unknown_setting_names_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("stepz = 3")
+    with pytest.raises(OneShotError, match="unknown setting stepz; the nearest known one is steps"):
+        load_config(path, [])
+    path.write_text("[network]\nstem = 16")
+    with pytest.raises(OneShotError, match=r"network\.stm.*network\.stem"):
+        load_config(path, ["network.stm=8"])
+    config = load_config(path, ["steps=7", "network.form=fire", "canvases=[64,96]"])
+    assert (config.steps, config.network.form, config.network.stem) == (7, "fire", 16)
+    assert config.canvases == (64, 96)
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_picked_faces_are_usable_and_of_their_own_picture() -> None:
+    usable = torch.tensor([[True, False, True], [False, False, False], [False, True, False]])
+    rows, chosen = pick_faces(usable, 2, torch.Generator().manual_seed(0))
+    assert (rows // 3).tolist() == [0, 0, 1, 1, 2, 2]
+    assert chosen.tolist() == [True, True, False, False, True, False]
+    assert sorted((rows[:2] % 3).tolist()) == [0, 2] and int(rows[4]) == 7
