@@ -50,32 +50,33 @@ def fold(net: OneShotNet) -> OneShotNet:
 
     Batch-norms in front of a padded convolution stay: folded, they would be wrong at the border.
     """
-    net = copy.deepcopy(net).eval()
-    for parts in (net.head.lateral, net.head.merge, net.head.tower):
-        for layers in parts:
-            for i in range(0, len(layers) - 1, 2):
-                layers[i], layers[i + 1] = fuse_conv_bn_eval(layers[i], layers[i + 1]), nn.Identity()
-    refinement = net.refinement
+    folded = copy.deepcopy(net).eval()
+    parts: Any = (folded.head.lateral, folded.head.merge, folded.head.tower)
+    for layers in (sequence for part in parts for sequence in part):
+        for i in range(0, len(layers) - 1, 2):
+            layers[i], layers[i + 1] = fuse_conv_bn_eval(layers[i], layers[i + 1]), nn.Identity()
+    refinement: Any = folded.refinement
     scale, shift = _affine(refinement.norm)
     weight = refinement.thin.weight.data
-    refinement.thin.bias.data += (weight * shift.view(1, -1, 1, 1)).sum((1, 2, 3))  # type: ignore[union-attr]
+    refinement.thin.bias.data += (weight * shift.view(1, -1, 1, 1)).sum((1, 2, 3))
     refinement.thin.weight.data = weight * scale.view(1, -1, 1, 1)
-    refinement.norm = nn.Identity()  # type: ignore[assignment]
+    refinement.norm = nn.Identity()
     if net.config.form == "aligned":
-        bridge = net.bridge
+        bridge: Any = folded.bridge
         bridge.down_fine, bridge.norm_down = (
             fuse_conv_bn_eval(bridge.down_fine, bridge.norm_down),
             nn.Identity(),
         )
         bridge.mix, bridge.norm_mix = fuse_conv_bn_eval(bridge.mix, bridge.norm_mix), nn.Identity()
-        for block in net.deep.modules():
+        blocks: Any = folded.deep.modules()
+        for block in blocks:
             if getattr(block, "gamma", None) is not None:
                 _scale_rows(block.mlp.fc2, block.gamma)
                 block.gamma = None
             if getattr(block, "gamma_xca", None) is not None:
                 _scale_rows(block.xca.proj, block.gamma_xca)
                 block.gamma_xca.data.fill_(1.0)
-    return net
+    return folded
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

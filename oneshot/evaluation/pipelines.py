@@ -30,7 +30,7 @@ class Settings:
     threads: int = 1
     keep: int | None = None
     weights: Path | None = None  # of oneshot; None: the shipped ones
-    peers: Path = Path("/tmp/peers")
+    peers: Path = Path("peers")
     models: Path = Path("../shared/models")
 
 

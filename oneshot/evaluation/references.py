@@ -17,7 +17,7 @@ from oneshot.evaluation.peers import EdgeFace, Scrfd
 from oneshot.image import letterbox
 from oneshot.types import Image
 
-PEER_FOLDERS = (Path("../shared/models/peers"), Path("/tmp/peers"))
+PEER_FOLDERS = (Path("peers"), Path("../shared/models/peers"))
 
 
 def peers_folder(given: Path | None) -> Path:

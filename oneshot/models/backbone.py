@@ -59,6 +59,9 @@ class Backbone(nn.Module):
         bypass: residual bypass in fire3, fire5, fire7 and fire9.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, stem: int = 64, dwc: bool = False, bypass: bool = True):
         super().__init__()
         self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)

@@ -1,5 +1,7 @@
 """From aligned samples of the maps to a 1000-d embedding, and the refinement of the landmarks on the way."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -83,8 +85,9 @@ class DeepHalf(nn.Module):
         super().__init__()
         import timm
 
-        whole = timm.create_model("edgenext_xx_small", num_classes=0)
-        self.stage3, self.stage4 = whole.stages[2], whole.stages[3]
+        whole: Any = timm.create_model("edgenext_xx_small", num_classes=0)
+        self.stage3: nn.Module = whole.stages[2]
+        self.stage4: nn.Module = whole.stages[3]
         self.norm = nn.LayerNorm(168, eps=1e-6)
         self.out = nn.Linear(168, EMBEDDING)
 
@@ -95,7 +98,11 @@ class DeepHalf(nn.Module):
 
     def start_from(self, state: dict[str, Tensor], isometry: Tensor) -> None:
         """Copy EdgeFace-XXS's deep half; `isometry` (1000, 512) has orthonormal columns."""
-        parts = {"stages.2.": self.stage3, "stages.3.": self.stage4, "head.norm.": self.norm}
+        parts: dict[str, nn.Module] = {
+            "stages.2.": self.stage3,
+            "stages.3.": self.stage4,
+            "head.norm.": self.norm,
+        }
         for prefix, module in parts.items():
             own = {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}
             module.load_state_dict(own)

@@ -97,9 +97,9 @@ class OneShotNet(nn.Module):
         `sampled` holds the three thinned maps; the `cell` form reads maps at strides 8, 16, 32 after them.
         """
         if self.config.form == "aligned":
-            out = self.deep(self.features(*sampled[:3], landmarks))
+            out = self.deep(self.features(sampled[0], sampled[1], sampled[2], landmarks))
         elif self.config.form == "fire":
-            out = self.tail(self.samples(*sampled[:3], landmarks)[1])
+            out = self.tail(self.samples(sampled[0], sampled[1], sampled[2], landmarks)[1])
         else:
             centre = landmarks.mean(1, keepdim=True)
             cells = [sample(m, centre, s, 1) for m, s in zip(sampled[3:], (8, 16, 32), strict=True)]

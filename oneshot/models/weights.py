@@ -52,7 +52,7 @@ def load_network(path: Path) -> tuple[OneShotNet, dict[str, Any]]:
     from safetensors.torch import load_file
 
     info = read_info(path)
-    shape = {k: tuple(v) if isinstance(v, list) else v for k, v in info["network"].items()}
+    shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in info["network"].items()}
     net = OneShotNet(NetworkConfig(**shape))
     state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
     try:

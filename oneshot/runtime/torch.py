@@ -26,8 +26,9 @@ class TorchBackend:
     def __init__(self, path: Path | str, threads: int | None = None):
         if threads is not None:
             torch.set_num_threads(threads)
-        self.net, self.info = load_network(Path(path))
-        self.info: dict[str, Any]
+        net, info = load_network(Path(path))
+        self.net = net
+        self.info: dict[str, Any] = info
 
     def run(
         self, image: NDArray[np.uint8], score_threshold: float, iou_threshold: float, max_faces: int

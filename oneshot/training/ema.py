@@ -1,16 +1,19 @@
 """An exponential moving average of a network's weights; it is what gets evaluated and shipped."""
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+Net = TypeVar("Net", bound=nn.Module)
 
-class Ema:
+
+class Ema(Generic[Net]):
     """The averaged network is `self.net`; the decay ramps up, so that early steps are soon forgotten."""
 
-    def __init__(self, net: nn.Module, decay: float):
-        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+    def __init__(self, net: Net, decay: float):
+        self.net: Net = copy.deepcopy(net).eval().requires_grad_(False)
         self.decay = decay
 
     @torch.no_grad()

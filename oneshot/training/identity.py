@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oneshot.models.align import Template
+from oneshot.models.identity import EMBEDDING
 from oneshot.models.network import OneShotNet
 from oneshot.training.config import TrainConfig
 from oneshot.training.crops import Crops, load_crops, split_by_person
@@ -38,7 +39,8 @@ class IdentityStage:
         self.teacher.to(memory_format=torch.channels_last)
         self.template = Template().to(self.device)
         people = int(self.train.identity.max()) + 1 if config.weight_margin else 0
-        self.centres = nn.Parameter(torch.randn(people, 1000, generator=torch.Generator().manual_seed(1)))
+        centres = torch.randn(people, EMBEDDING, generator=torch.Generator().manual_seed(1))
+        self.centres = nn.Parameter(centres.to(self.device))
         self.order: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def rows(self, step: int) -> Tensor:
@@ -51,7 +53,7 @@ class IdentityStage:
         return self.order[1][position * self.config.batch : (position + 1) * self.config.batch]
 
     def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:
-        """Named losses of one step, unweighted, with their weights applied by `total`."""
+        """Named losses of one step, weighted as the config says."""
         config = self.config
         rng = torch.Generator().manual_seed((config.seed << 32) + step)
         rows = self.rows(step)

@@ -19,7 +19,7 @@ class RunLog:
         try:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.board = SummaryWriter(folder / "tensorboard", purge_step=step)
+            self.board: SummaryWriter | None = SummaryWriter(folder / "tensorboard", purge_step=step)
         except ImportError:
             self.board = None
 

@@ -70,14 +70,15 @@ def train(
         OneShotError: a loss is not finite, or the checkpoint belongs to another config.
     """
     device = torch.device(config.device)
-    net.to(device, memory_format=torch.channels_last).train()
-    centres = stage.centres.to(device) if stage.centres.device != device else stage.centres
+    net.to(device).to(memory_format=torch.channels_last).train()
+    centres = stage.centres
     optimiser = torch.optim.AdamW(parameter_groups(net, centres, config), betas=(0.9, 0.98))
     ema, step = Ema(net, config.ema), 0
     out.mkdir(parents=True, exist_ok=True)
     if resume:
         state = load_checkpoint(out)
-        if _shape(state["config"]) != _shape(to_dict(config)):
+        # Settings that did not exist yet when the run began had their defaults' effect.
+        if _shape({**to_dict(TrainConfig()), **state["config"]}) != _shape(to_dict(config)):
             raise OneShotError(
                 f"{out}: its checkpoint is of another config; resume with the one it started with"
             )

@@ -1,6 +1,7 @@
 """The recogniser that is imitated: EdgeFace-XXS, run live on the very view that the student sees."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class Teacher(nn.Module):
         super().__init__()
         import timm
 
-        self.net = timm.create_model("edgenext_xx_small", num_classes=512)
+        self.net: Any = timm.create_model("edgenext_xx_small", num_classes=512)
         self.net.load_state_dict({k: v.float() for k, v in state.items()})
         self.template = Template()
         self.register_buffer("rotation", isometry())
