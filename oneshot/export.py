@@ -5,7 +5,6 @@ to embeddings); ONNX's own NonMaxSuppression and a few Gathers join them. Export
 number of faces an ordinary dynamic dimension.
 """
 
-import copy
 import json
 import tempfile
 from pathlib import Path
@@ -16,13 +15,13 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from oneshot.graph import split_concats, store_half, strip_traces
+from oneshot.models.fold import fold
 from oneshot.models.network import OneShotNet
 from oneshot.models.one_pass import decode, describe
 
-OPSET = 18
+OPSET = 20
 SAMPLED = ("map2", "map4", "map8", "cells8", "cells16", "cells32")
 
 
@@ -45,51 +44,6 @@ class _PerFace(nn.Module):
         return describe(self.net, sampled, coarse)
 
 
-def fold(net: OneShotNet) -> OneShotNet:
-    """A copy in which batch-norms and layer scales are part of the layers beside them.
-
-    Batch-norms in front of a padded convolution stay: folded, they would be wrong at the border.
-    """
-    folded = copy.deepcopy(net).eval()
-    parts: Any = (folded.head.lateral, folded.head.merge, folded.head.tower)
-    for layers in (sequence for part in parts for sequence in part):
-        for i in range(0, len(layers) - 1, 2):
-            layers[i], layers[i + 1] = fuse_conv_bn_eval(layers[i], layers[i + 1]), nn.Identity()
-    refinement: Any = folded.refinement
-    scale, shift = _affine(refinement.norm)
-    weight = refinement.thin.weight.data
-    refinement.thin.bias.data += (weight * shift.view(1, -1, 1, 1)).sum((1, 2, 3))
-    refinement.thin.weight.data = weight * scale.view(1, -1, 1, 1)
-    refinement.norm = nn.Identity()
-    if net.config.form == "aligned":
-        bridge: Any = folded.bridge
-        bridge.down_fine, bridge.norm_down = (
-            fuse_conv_bn_eval(bridge.down_fine, bridge.norm_down),
-            nn.Identity(),
-        )
-        bridge.mix, bridge.norm_mix = fuse_conv_bn_eval(bridge.mix, bridge.norm_mix), nn.Identity()
-        blocks: Any = folded.deep.modules()
-        for block in blocks:
-            if getattr(block, "gamma", None) is not None:
-                _scale_rows(block.mlp.fc2, block.gamma)
-                block.gamma = None
-            if getattr(block, "gamma_xca", None) is not None:
-                _scale_rows(block.xca.proj, block.gamma_xca)
-                block.gamma_xca.data.fill_(1.0)
-    return folded
-
-
-def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    assert norm.running_var is not None and norm.running_mean is not None
-    scale = norm.weight.data / torch.sqrt(norm.running_var + norm.eps)
-    return scale, norm.bias.data - norm.running_mean * scale
-
-
-def _scale_rows(linear: nn.Linear, gamma: Tensor) -> None:
-    linear.weight.data *= gamma.data[:, None]
-    linear.bias.data *= gamma.data
-
-
 def export_onnx(net: OneShotNet, path: Path, info: dict[str, Any], half: bool = True) -> None:
     """Write the graph described in docs/design.md.
 
@@ -102,8 +56,8 @@ def export_onnx(net: OneShotNet, path: Path, info: dict[str, Any], half: bool = 
     """
     net = fold(net)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        dense = _torch_export(_Dense(net), Path(folder) / "dense.onnx", net)
-        faces = _torch_export(_PerFace(net), Path(folder) / "faces.onnx", net)
+        dense = _torch_export(_Dense(net).eval(), Path(folder) / "dense.onnx", net)
+        faces = _torch_export(_PerFace(net).eval(), Path(folder) / "faces.onnx", net)
     split_concats(dense)
     model = _join(dense, faces, info)
     strip_traces(model)

@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/<name of the config>)")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
     parser.add_argument("changes", nargs="*", metavar="key=value", help="settings to change, e.g. steps=1000")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
 
     import torch
 

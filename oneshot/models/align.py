@@ -6,6 +6,8 @@ that half-pixel shift. `sample` uses the exact centre, since half a pixel is two
 of 28 pixels.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,37 +17,47 @@ from oneshot.align import ARCFACE_TEMPLATE, TEMPLATE_SIDE
 CELL_SHIFT = -0.5
 
 
-def template_to_image(landmarks: Tensor, template: Tensor) -> Tensor:
-    """The inverse of the least-squares similarity from landmarks to template, as (N, 4): a, b, tx, ty.
+class Similarity(NamedTuple):
+    """Template points (x, y) to image points: (x, y) @ matrix + shift, for each of N faces."""
+
+    matrix: Tensor  # (N, 2, 2)
+    shift: Tensor  # (N, 1, 2)
+
+    @property
+    def scale(self) -> Tensor:
+        """Image pixels a template pixel, (N,)."""
+        return self.matrix[:, 0].norm(dim=1)
+
+
+def template_to_image(landmarks: Tensor, template: Tensor) -> Similarity:
+    """The inverse of the least-squares similarity from landmarks to template.
+
+    The fit minimises the error in template pixels, as insightface's norm_crop does, and is then inverted. It
+    is written as few products with constants: in the exported graph every operation costs its microseconds.
 
     Args:
         landmarks: (N, 5, 2) pixels of the image.
         template: (5, 2) template pixels.
-
-    Returns:
-        x_image = a x - b y + tx, y_image = b x + a y + ty for template coordinates x, y. The fit minimises
-        the error in template pixels, as insightface's norm_crop does, and is then inverted.
     """
-    centre = landmarks.mean(1, keepdim=True)
-    u = landmarks - centre
-    template_centre = template.mean(0)
-    v = (template - template_centre).unsqueeze(0)
-    norm = (u * u).sum((1, 2)).clamp(min=1e-6)
-    a = (u * v).sum((1, 2)) / norm
-    b = (u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]).sum(1) / norm
-    # Clamped: a face whose landmarks coincide would have no inverse.
-    scale = (a * a + b * b).clamp(min=1e-6)
-    a, b = a / scale, -b / scale
-    tx = centre[:, 0, 0] - (a * template_centre[0] - b * template_centre[1])
-    ty = centre[:, 0, 1] - (b * template_centre[0] + a * template_centre[1])
-    return torch.stack((a, b, tx, ty), 1)
+    middle = template.mean(0)
+    x, y = (template - middle).unbind(1)
+    # Columns: sum of u . v and sum of u x v over the points, for u the centred landmarks, v the template.
+    products = torch.stack((torch.stack((x, y), 1).flatten(), torch.stack((y, -x), 1).flatten()), 1)
+    rotation = landmarks.new_tensor([[1.0, 0.0, 0.0, 1.0], [0.0, -1.0, 1.0, 0.0]])
+    with torch.autocast(landmarks.device.type, enabled=False):
+        centre = landmarks.mean(1, keepdim=True)
+        offset = (landmarks - centre).flatten(1)
+        turn = offset @ products
+        # Clamped: a face whose landmarks coincide would have no inverse.
+        inverse = (offset * offset).sum(1, keepdim=True) / (turn * turn).sum(1, keepdim=True).clamp(min=1e-6)
+        matrix = ((turn * inverse) @ rotation).view(-1, 2, 2)
+        return Similarity(matrix, centre - middle.view(1, 1, 2) @ matrix)
 
 
-def apply_similarity(transform: Tensor, points: Tensor) -> Tensor:
-    """Template points (P, 2) or (N, P, 2) to image pixels (N, P, 2) by transforms (N, 4)."""
-    a, b, tx, ty = (t.unsqueeze(1) for t in transform.unbind(1))
-    x, y = points[..., 0], points[..., 1]
-    return torch.stack((a * x - b * y + tx, b * x + a * y + ty), -1)
+def apply_similarity(transform: Similarity, points: Tensor) -> Tensor:
+    """Template points (P, 2) or (N, P, 2) to image pixels (N, P, 2)."""
+    with torch.autocast(points.device.type, enabled=False):
+        return points @ transform.matrix + transform.shift
 
 
 def grid_points(cells: int, reach: float = 1.0) -> Tensor:

@@ -1,6 +1,5 @@
 """Losses of the identity half; each is a pure function of tensors (docs/design.md, "Training")."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,8 +28,7 @@ def pairs_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
 
 def landmark_loss(refined: Tensor, truth: Tensor, template: Tensor) -> Tensor:
     """Smooth L1 of refined landmarks (N, 5, 2), measured in template pixels of the true alignment."""
-    a, b = template_to_image(truth, template).unbind(1)[:2]
-    scale = torch.sqrt(a * a + b * b).view(-1, 1, 1)
+    scale = template_to_image(truth, template).scale.view(-1, 1, 1)
     return F.smooth_l1_loss(refined / scale, truth / scale)
 
 

@@ -1,0 +1,75 @@
+"""The same network with fewer operations, for export: what is linear after training becomes one layer."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from oneshot.models.network import OneShotNet
+
+
+class Attention(nn.Module):
+    """timm's CrossCovarianceAttn with one plain transpose where that has three of five dimensions."""
+
+    def __init__(self, original: Any):
+        super().__init__()
+        self.heads: int = original.num_heads
+        self.qkv, self.proj, self.temperature = original.qkv, original.proj, original.temperature
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens (N, T, C) to tokens (N, T, C)."""
+        n, tokens, channels = x.shape
+        joined = self.qkv(x).transpose(1, 2).reshape(n, 3, self.heads, channels // self.heads, tokens)
+        q, k, v = joined.unbind(1)
+        weights = (F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)) * self.temperature
+        mixed = weights.softmax(-1) @ v
+        return self.proj(mixed.reshape(n, channels, tokens).transpose(1, 2))
+
+
+def fold(net: OneShotNet) -> OneShotNet:
+    """A copy in which batch-norms and layer scales are part of the layers beside them.
+
+    Batch-norms in front of a padded convolution stay: folded, they would be wrong at the border.
+    """
+    folded = copy.deepcopy(net).eval()
+    parts: Any = (folded.head.lateral, folded.head.merge, folded.head.tower)
+    for layers in (sequence for part in parts for sequence in part):
+        for i in range(0, len(layers) - 1, 2):
+            layers[i], layers[i + 1] = fuse_conv_bn_eval(layers[i], layers[i + 1]), nn.Identity()
+    refinement: Any = folded.refinement
+    scale, shift = _affine(refinement.norm)
+    weight = refinement.thin.weight.data
+    refinement.thin.bias.data += (weight * shift.view(1, -1, 1, 1)).sum((1, 2, 3))
+    refinement.thin.weight.data = weight * scale.view(1, -1, 1, 1)
+    refinement.norm = nn.Identity()
+    if net.config.form == "aligned":
+        bridge: Any = folded.bridge
+        bridge.down_fine, bridge.norm_down = (
+            fuse_conv_bn_eval(bridge.down_fine, bridge.norm_down),
+            nn.Identity(),
+        )
+        bridge.mix, bridge.norm_mix = fuse_conv_bn_eval(bridge.mix, bridge.norm_mix), nn.Identity()
+        blocks: Any = list(folded.deep.modules())
+        for block in blocks:
+            if getattr(block, "gamma", None) is not None:
+                _scale_rows(block.mlp.fc2, block.gamma)
+                block.gamma = None
+            if getattr(block, "gamma_xca", None) is not None:
+                _scale_rows(block.xca.proj, block.gamma_xca)
+                del block.gamma_xca
+                block.gamma_xca, block.xca = 1.0, Attention(block.xca)
+    return folded
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    assert norm.running_var is not None and norm.running_mean is not None
+    scale = norm.weight.data / torch.sqrt(norm.running_var + norm.eps)
+    return scale, norm.bias.data - norm.running_mean * scale
+
+
+def _scale_rows(linear: nn.Linear, gamma: Tensor) -> None:
+    linear.weight.data *= gamma.data[:, None]
+    linear.bias.data *= gamma.data

@@ -1,0 +1,45 @@
+"""The scripts around training: their errors are a sentence and exit code 2, their figures are right."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, load_script
+
+from oneshot.models.network import OneShotNet
+
+
+def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / script), *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["none.toml"], "none.toml: no such config"),
+        (["scripts/configs/identity.toml", "bach=3"], "the nearest known one is batch"),
+        (["scripts/configs/identity.toml", "--resume", "nowhere", "models=nowhere"], "no"),
+        (["scripts/configs/joint.toml", "start=none.safetensors"], "no such weights file"),
+        (["scripts/configs/identity.toml", "models=/nowhere"], "/nowhere/squeezenet1_1_imagenet.safetensors"),
+    ],
+)
+def test_a_bad_run_is_one_sentence(args: list[str], sentence: str) -> None:
+    done = run("train.py", *args)
+    assert done.returncode == 2 and sentence in done.stderr
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_exporting_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    done = run("export_onnx.py", "--weights", str(tmp_path / "none.safetensors"), "--out", str(tmp_path))
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_describe_counts_what_the_paper_fixes() -> None:
+    describe = load_script("describe")
+    shapes, macs = describe.measure(OneShotNet().eval(), 64, 2)
+    assert shapes["backbone.fire3"] == "1x128x16x16" and shapes["deep"] == "2x1000"
+    # fire3 on 16x16 cells: 128 to 16, then 16 to 64 by 1x1 and by 3x3.
+    assert macs["backbone.fire3"] == pytest.approx(256 * (128 * 16 + 16 * 64 * 10) / 1e6)
+    assert describe.parameters(OneShotNet().backbone.fire3) == 12_432
