@@ -124,15 +124,32 @@ def _join(dense: onnx.ModelProto, faces: onnx.ModelProto, info: dict[str, Any]) 
         node("Gather", ["nms_rows", "column2"], ["kept"], axis=1),
         node("Gather", ["boxes_all", "kept"], ["boxes"], axis=0),
         node("Gather", ["scores_all", "kept"], ["scores"], axis=0),
-        node("Gather", ["coarse", "kept"], ["kept_coarse"], axis=0),
+        # Some of ONNX Runtime's products refuse a batch of none: without a face, one cell stands in for it.
+        node("Shape", ["kept"], ["count"]),
+        node("Min", ["count", "one"], ["any"]),
+        node("Sub", ["one", "any"], ["lacking"]),
+        node("Slice", ["zero", "zero", "lacking"], ["stand_in"]),
+        node("Concat", ["kept", "stand_in"], ["described"], axis=0),
+        node("Gather", ["coarse", "described"], ["kept_coarse"], axis=0),
     ]
+    only_kept = [
+        node("Slice", ["described_landmarks", "zero", "count", "zero"], ["landmarks"]),
+        node("Slice", ["described_embeddings", "zero", "count", "zero"], ["embeddings"]),
+    ]
+    _rename(faces.graph, "landmarks", "described_landmarks")
+    _rename(faces.graph, "embeddings", "described_embeddings")
     _rename(dense.graph, "boxes", "boxes_all")
     _rename(dense.graph, "scores", "scores_all")
-    constants = [constant("axis0", [0]), constant("axes01", [0, 1])]
+    constants = [
+        constant("axis0", [0]),
+        constant("axes01", [0, 1]),
+        constant("zero", [0]),
+        constant("one", [1]),
+    ]
     constants.append(numpy_helper.from_array(np.array(2, np.int64), "column2"))
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
-        [*dense.graph.node, *joint, *faces.graph.node],
+        [*dense.graph.node, *joint, *faces.graph.node, *only_kept],
         "oneshot",
         [
             value("image", TensorProto.UINT8, [1, "height", "width", 3]),

@@ -60,19 +60,23 @@ def test_torch_and_onnx_agree(files: tuple[Path, Path], size: tuple[int, int], s
     torch_backend, onnx_backend = TorchBackend(files[0]), OnnxBackend(files[1], threads=1)
     image = noise(*size)
     scores = np.sort(torch_backend.run(image, 0.0, 1.0, 10_000)[1])[::-1]
-    # A threshold between two scores, so that rounding cannot move a face across it.
-    count = int(share * len(scores))
-    threshold = 0.999999 if count == 0 else float(scores[count - 1] + scores[count]) / 2
-    expected = torch_backend.run(image, threshold, 0.45, 60)
-    got = onnx_backend.run(image, threshold, 0.45, 60)
+    # A threshold in the widest gap near by: folded layers are rounded to fp16 anew, which must not decide.
+    first = max(1, int(share * len(scores)))
+    count = first + int(np.argmax(scores[first - 1 : first + 8] - scores[first : first + 9])) if share else 0
+    threshold = float(scores[count - 1] + scores[count]) / 2 if share else 0.9999999
+    expected = torch_backend.run(image, threshold, 1.0, 10_000)
+    got = onnx_backend.run(image, threshold, 1.0, 10_000)
     assert [a.shape for a in got] == [a.shape for a in expected]
-    assert (len(got[0]) > 0) == (count > 0)
+    assert len(expected[0]) == count
     if count:
-        np.testing.assert_allclose(got[0], expected[0], atol=0.5)
-        np.testing.assert_allclose(got[1], expected[1], atol=1e-3)
-        np.testing.assert_allclose(got[2], expected[2], atol=0.5)
-        assert (got[3] * expected[3]).sum(1).min() > 0.999
-        np.testing.assert_allclose(np.linalg.norm(got[3], axis=1), 1, atol=1e-4)
+        # Scores that nearly tie may change places.
+        place = np.abs(got[0][None] - expected[0][:, None]).max(-1).argmin(1)
+        boxes, scores, landmarks, embeddings = (a[place] for a in got)
+        np.testing.assert_allclose(boxes, expected[0], atol=0.5)
+        np.testing.assert_allclose(scores, expected[1], atol=5e-3)
+        np.testing.assert_allclose(landmarks, expected[2], atol=0.5)
+        assert (embeddings * expected[3]).sum(1).min() > 0.999
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-4)
 
 
 def test_folding_changes_nothing() -> None:

@@ -6,8 +6,6 @@ that half-pixel shift. `sample` uses the exact centre, since half a pixel is two
 of 28 pixels.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,47 +15,49 @@ from oneshot.align import ARCFACE_TEMPLATE, TEMPLATE_SIDE
 CELL_SHIFT = -0.5
 
 
-class Similarity(NamedTuple):
-    """Template points (x, y) to image points: (x, y) @ matrix + shift, for each of N faces."""
+def template_to_image(landmarks: Tensor, template: Tensor) -> Tensor:
+    """The inverse of the least-squares similarity from landmarks to template, as (N, 4): p, q, tx, ty.
 
-    matrix: Tensor  # (N, 2, 2)
-    shift: Tensor  # (N, 1, 2)
-
-    @property
-    def scale(self) -> Tensor:
-        """Image pixels a template pixel, (N,)."""
-        return self.matrix[:, 0].norm(dim=1)
-
-
-def template_to_image(landmarks: Tensor, template: Tensor) -> Similarity:
-    """The inverse of the least-squares similarity from landmarks to template.
-
-    The fit minimises the error in template pixels, as insightface's norm_crop does, and is then inverted. It
-    is written as few products with constants: in the exported graph every operation costs its microseconds.
+    A template point (x, y) lies at (p x + q y + tx, p y - q x + ty) in the image. The fit minimises the error
+    in template pixels, as insightface's norm_crop does, and is then inverted. It is written as few products
+    of matrices: in the exported graph every operation costs its microseconds.
 
     Args:
         landmarks: (N, 5, 2) pixels of the image.
         template: (5, 2) template pixels.
     """
     middle = template.mean(0)
-    x, y = (template - middle).unbind(1)
-    # Columns: sum of u . v and sum of u x v over the points, for u the centred landmarks, v the template.
-    products = torch.stack((torch.stack((x, y), 1).flatten(), torch.stack((y, -x), 1).flatten()), 1)
-    rotation = landmarks.new_tensor([[1.0, 0.0, 0.0, 1.0], [0.0, -1.0, 1.0, 0.0]])
     with torch.autocast(landmarks.device.type, enabled=False):
-        centre = landmarks.mean(1, keepdim=True)
-        offset = (landmarks - centre).flatten(1)
-        turn = offset @ products
+        centre = landmarks.mean(1)
+        offset = (landmarks - centre.unsqueeze(1)).flatten(1)
+        # Sums over the points of u . v and u x v, for u the centred landmarks and v the template.
+        turn = offset @ _crossed(template - middle)[:2].T
         # Clamped: a face whose landmarks coincide would have no inverse.
         inverse = (offset * offset).sum(1, keepdim=True) / (turn * turn).sum(1, keepdim=True).clamp(min=1e-6)
-        matrix = ((turn * inverse) @ rotation).view(-1, 2, 2)
-        return Similarity(matrix, centre - middle.view(1, 1, 2) @ matrix)
+        rotation = turn * inverse
+        return torch.cat((rotation, centre - rotation @ _crossed(middle[None])[:2]), 1)
 
 
-def apply_similarity(transform: Similarity, points: Tensor) -> Tensor:
-    """Template points (P, 2) or (N, P, 2) to image pixels (N, P, 2)."""
+def _crossed(points: Tensor) -> Tensor:
+    """(4, 2 P) for points (P, 2): transforms (N, 4) times it are image points x0, y0, x1, y1, …"""
+    x, y = points.unbind(1)
+    one, zero = torch.ones_like(x), torch.zeros_like(x)
+    return torch.stack((torch.stack((x, y, one, zero)), torch.stack((y, -x, zero, one))), 2).flatten(1)
+
+
+def apply_similarity(transform: Tensor, points: Tensor) -> Tensor:
+    """Template points (P, 2) or (N, P, 2) to image pixels (N, P, 2) by transforms (N, 4)."""
     with torch.autocast(points.device.type, enabled=False):
-        return points @ transform.matrix + transform.shift
+        if points.ndim == 2:
+            return (transform @ _crossed(points)).unflatten(1, (-1, 2))
+        p, q = transform[:, None, :1], transform[:, None, 1:2]
+        # (y, -x) turns a quarter: flip swaps, the signs follow.
+        return p * points + q * points.flip(-1) * points.new_tensor([1.0, -1.0]) + transform[:, None, 2:]
+
+
+def pixels_per_template_pixel(transform: Tensor) -> Tensor:
+    """The scale of transforms (N, 4), (N,)."""
+    return transform[:, :2].norm(dim=1)
 
 
 def grid_points(cells: int, reach: float = 1.0) -> Tensor:

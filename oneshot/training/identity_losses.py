@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from oneshot.models.align import template_to_image
+from oneshot.models.align import pixels_per_template_pixel, template_to_image
 
 
 def hint_loss(features: Tensor, hints: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def pairs_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
 
 def landmark_loss(refined: Tensor, truth: Tensor, template: Tensor) -> Tensor:
     """Smooth L1 of refined landmarks (N, 5, 2), measured in template pixels of the true alignment."""
-    scale = template_to_image(truth, template).scale.view(-1, 1, 1)
+    scale = pixels_per_template_pixel(template_to_image(truth, template)).view(-1, 1, 1)
     return F.smooth_l1_loss(refined / scale, truth / scale)
 
 
