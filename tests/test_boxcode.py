@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from oneshot.training import boxcode
+from oneshot.models import boxcode
 
 
 def _cells() -> tuple[torch.Tensor, torch.Tensor]:
