@@ -189,3 +189,13 @@ def test_a_face_of_the_size_it_was_trained_on_is_the_best_found(
     faces = shipped(np.asarray(small, np.uint8))
     check_place(faces, name, scale)
     assert gallery_small.identify(faces.embeddings)[0].name == name
+
+
+@pytest.mark.parametrize("name", [COLLINS, HOPPER])
+def test_torch_and_onnx_agree(photos: dict[str, Image], name: str) -> None:
+    torch_model = OneShot(default_weights().with_suffix(".safetensors"), side=256)
+    expected, got = torch_model(photos[name]), OneShot(side=256)(photos[name])
+    assert len(got) == len(expected) == 1
+    np.testing.assert_allclose(got.boxes, expected.boxes, atol=0.5)
+    np.testing.assert_allclose(got.landmarks, expected.landmarks, atol=0.5)
+    assert (got.embeddings * expected.embeddings).sum(1).min() > 0.999
