@@ -55,7 +55,6 @@ def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height).integers(0, 256, (1, height, width, 3), np.uint8)
 
 
-@pytest.mark.xfail(
     reason="not settled on random weights; on the shipped ones see test_shipped_weights", strict=False
 )
 @pytest.mark.parametrize("size", [(320, 320), (96, 224), (224, 96), (32, 32), (64, 640)])
