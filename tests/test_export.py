@@ -55,8 +55,6 @@ def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height).integers(0, 256, (1, height, width, 3), np.uint8)
 
 
-    reason="not settled on random weights; on the shipped ones see test_shipped_weights", strict=False
-)
 @pytest.mark.parametrize("size", [(320, 320), (96, 224), (224, 96), (32, 32), (64, 640)])
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5])
 def test_torch_and_onnx_agree(files: tuple[Path, Path], size: tuple[int, int], share: float) -> None:
