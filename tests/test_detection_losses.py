@@ -169,7 +169,9 @@ class _TinyHead(nn.Module):
         return [out(level) for out, level in zip(self.out, maps, strict=True)]
 
 
-@pytest.mark.xfail(reason="its last margin depends on the machine's arithmetic", strict=False)
+@pytest.mark.xfail(
+    reason="the last assertion failed on this machine in two runs; cause not found", strict=False
+)
 def test_a_tiny_head_learns_four_pictures_by_heart() -> None:
     torch.manual_seed(0)
     boxes = torch.tensor(

@@ -18,11 +18,21 @@ from oneshot import Faces, Gallery, OneShot
 from oneshot.runtime import default_weights
 from oneshot.types import Image
 
-# The first weights miss faces beyond about 150 pixels and find a few that are none: see weights/README.md.
-# Strict where it fails always: the better weights that mend it must also take the mark away.
-WEAK_DETECTOR = pytest.mark.xfail(reason="the first weights' detection head is not trained out", strict=False)
-
 COLLINS, HOPPER = "Eileen Collins", "Grace Hopper"
+
+# The first weights miss faces beyond about 150 pixels and find a few that are none (weights/README.md). Strict:
+# the better weights that mend a case must also take it off this list.
+WEAK_DETECTOR = pytest.mark.xfail(reason="the first weights' detection is weak", strict=True)
+WEAK = {(scale, HOPPER) for scale in (1.0, 0.5, 1.7)} | {(1.7, COLLINS)}
+WEAK |= {(change, HOPPER) for change in ("half", "quarter", "mirror", "grey")}
+
+
+def cases(*values: object) -> list[object]:
+    """Every value with both people, the known weaknesses marked."""
+    pairs = [(value, name) for value in values for name in (COLLINS, HOPPER)]
+    return [pytest.param(*pair, marks=[WEAK_DETECTOR] if pair in WEAK else []) for pair in pairs]
+
+
 BOXES = {COLLINS: (179, 63, 269, 177), HOPPER: (181, 119, 352, 332)}
 LANDMARKS = {
     COLLINS: ((202, 102), (247, 103), (221, 127), (200, 141), (242, 143)),
@@ -83,9 +93,7 @@ def test_the_facts_that_the_weights_carry(shipped: OneShot) -> None:
     assert default_weights().stat().st_size <= 6 * 2**20
 
 
-@WEAK_DETECTOR
-@pytest.mark.parametrize("name", [COLLINS, HOPPER])
-@pytest.mark.parametrize("scale", [1.0, 0.5, 1.7])
+@pytest.mark.parametrize(("scale", "name"), cases(1.0, 0.5, 1.7))
 def test_the_face_is_found_in_its_place(
     shipped: OneShot, photos: dict[str, Image], name: str, scale: float
 ) -> None:
@@ -97,9 +105,9 @@ def test_the_face_is_found_in_its_place(
     assert np.linalg.norm(faces.embeddings[0]) == pytest.approx(1, abs=1e-3)
 
 
-@WEAK_DETECTOR
-@pytest.mark.parametrize("name", [COLLINS, HOPPER])
-@pytest.mark.parametrize("change", ["half", "quarter", "mirror", "dark", "jpeg", "grey", "turned", "shifted"])
+@pytest.mark.parametrize(
+    ("change", "name"), cases("half", "quarter", "mirror", "dark", "jpeg", "grey", "turned", "shifted")
+)
 def test_a_changed_photo_is_still_the_same_person(
     shipped: OneShot, gallery: Gallery, photos: dict[str, Image], name: str, change: str
 ) -> None:
@@ -138,7 +146,6 @@ def test_both_in_one_picture(shipped: OneShot, gallery: Gallery, photos: dict[st
         assert match.name == (COLLINS if left else HOPPER)
 
 
-@WEAK_DETECTOR
 def test_no_face_on_a_wall_in_coffee_or_in_noise(shipped: OneShot) -> None:
     import skimage.data
 
