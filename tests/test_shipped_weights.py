@@ -20,8 +20,8 @@ from oneshot.types import Image
 
 COLLINS, HOPPER = "Eileen Collins", "Grace Hopper"
 
-# The first weights miss faces beyond about 150 pixels and find a few that are none (weights/README.md). Strict:
-# the better weights that mend a case must also take it off this list.
+# The first weights miss faces beyond about 150 pixels and find a few that are none (weights/README.md).
+# Strict: the better weights that mend a case must also take it off this list.
 WEAK_DETECTOR = pytest.mark.xfail(reason="the first weights' detection is weak", strict=True)
 WEAK = {(scale, HOPPER) for scale in (1.0, 0.5, 1.7)} | {(1.7, COLLINS)}
 WEAK |= {(change, HOPPER) for change in ("half", "quarter", "mirror", "grey")}
