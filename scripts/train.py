@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -20,8 +21,10 @@ def main() -> None:
     import torch
 
     from oneshot.models.weights import start_network
-    from oneshot.training.config import load_config
+    from oneshot.training.config import TrainConfig, load_config
+    from oneshot.training.detection import DetectionStage
     from oneshot.training.identity import IdentityStage
+    from oneshot.training.joint import JointStage
     from oneshot.training.loop import Stage, train
 
     config = load_config(args.config, args.changes)
@@ -29,13 +32,12 @@ def main() -> None:
     out = args.resume or args.out or Path("runs") / args.config.stem
     start = Path(config.start) if config.start else None
     net = start_network(config.network, Path(config.models), start)
-    stage: Stage
-    if config.stage == "joint":
-        from oneshot.training.joint import JointStage
-
-        stage = JointStage(config)
-    else:
-        stage = IdentityStage(config)
+    stages: dict[str, Callable[[TrainConfig], Stage]] = {
+        "identity": IdentityStage,
+        "detection": DetectionStage,
+        "joint": JointStage,
+    }
+    stage = stages[config.stage](config)
     console = Console()
     console.print(f"weights: {train(config, stage, net, out, args.resume is not None, console)}")
 

@@ -20,7 +20,8 @@ class TrainConfig:
     """Everything that decides a run's result.
 
     Attributes:
-        stage: "identity" trains on crops with known landmarks; "joint" adds detection on composed scenes.
+        stage: "identity" trains on crops with known landmarks, "detection" the head on composed scenes (give
+            it lr = 0 and lr_deep = 0 to leave a trained identity as it is), "joint" both together.
         data, models: the folders of training data and of the teacher's and ImageNet's weights.
         start: weights to start from (a .safetensors of this project); None starts from ImageNet.
         steps, batch: optimiser steps, and crops a step. seed: of everything random.
@@ -31,13 +32,13 @@ class TrainConfig:
             template) for each; a step's batch is split evenly among them.
         own_landmarks: share of the faces, once `own_landmarks_from` of the steps have passed, that are
             aligned by the network's own refined landmarks instead of the true ones.
-        scenes, scene_sides: composed scenes a step of the joint stage, and the sides (pixels) they may have.
+        scenes, scene_sides: composed scenes a step, and the sides (pixels) they may have.
         scene_faces: faces of one scene that are embedded. weight_detection: of all detection losses together.
         close_mosaic: share of the steps at the end in which no scene is a mosaic.
         evaluate_every, checkpoint_minutes: steps between evaluations; minutes between checkpoints.
     """
 
-    stage: Literal["identity", "joint"] = "identity"
+    stage: Literal["identity", "detection", "joint"] = "identity"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     data: str = "../shared/data"
     models: str = "../shared/models"

@@ -43,6 +43,10 @@ class IdentityStage:
         self.centres = nn.Parameter(centres.to(self.device))
         self.order: tuple[int, Tensor] = (-1, torch.empty(0))
 
+    @property
+    def images(self) -> int:
+        return self.config.batch
+
     def rows(self, step: int) -> Tensor:
         """The crops of one step: every epoch a fresh permutation that the seed fixes."""
         per_epoch = len(self.train) // self.config.batch

@@ -1,24 +1,16 @@
 """Stage 2: detection and identity together, on composed scenes and on the crops of stage 1."""
 
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from oneshot.models.boxcode import anchor_points, decode_landmarks, flatten_levels, level_sizes
+from oneshot.models.boxcode import anchor_points, decode_landmarks, flatten_levels
 from oneshot.models.network import OneShotNet
-from oneshot.training.assign import Assignment, FaceTargets, assign
+from oneshot.training.assign import Assignment, FaceTargets
 from oneshot.training.config import TrainConfig
+from oneshot.training.detection import DetectionStage, Seen
 from oneshot.training.identity import IdentityStage
 from oneshot.training.identity_losses import cosine_loss, hint_loss, landmark_loss
-from oneshot.training.losses import DETECTION_WEIGHTS, detection_losses
-from oneshot.training.scene_compose import SceneConfig
-from oneshot.training.scene_data import load_pool
-from oneshot.training.scenes import SceneBatch, SceneBatches, scene_loader
-from oneshot.training.validation import detection_figures
 from oneshot.training.views import jitter_landmarks
 
 
@@ -29,63 +21,47 @@ class JointStage:
         self.config = config
         self.device = torch.device(config.device)
         self.identity = IdentityStage(config)
+        self.detection = DetectionStage(config)
         self.centres = self.identity.centres
-        pool, self.held = load_pool(Path(config.data))
-        scenes = SceneConfig(batch=config.scenes, sides=config.scene_sides)
-        self.open = SceneBatches(pool, scenes, config.seed)
-        self.closed = SceneBatches(pool, replace(scenes, mosaic=0.0), config.seed)
-        self.loader: Iterator[SceneBatch] = iter(())
-        self.next_step = -1
 
-    def batch(self, step: int) -> SceneBatch:
-        """The scenes of one step; a worker composes ahead as long as steps follow one another."""
-        closing = int((1 - self.config.close_mosaic) * self.config.steps)
-        if step != self.next_step or step == closing:
-            scenes, end = (self.open, closing) if step < closing else (self.closed, self.config.steps)
-            self.loader = scene_loader(scenes, range(step, end))
-        self.next_step = step + 1
-        return next(self.loader)
+    @property
+    def images(self) -> int:
+        return self.config.batch + self.config.scenes
 
     def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:
         """Weighted losses of one step: the crops' as in stage 1, detection, and the scenes' own identity."""
-        config = self.config
         losses = self.identity.losses(net, step)
-        batch = self.batch(step)
-        targets = batch.targets.to(self.device)
-        images = batch.images.to(self.device).float()
-        with torch.autocast(self.device.type, torch.bfloat16):
-            maps = net.backbone(images.contiguous(memory_format=torch.channels_last))
-            raw = net.detect(maps)
-        sizes = level_sizes(images.shape[2], images.shape[3])
-        assignment = assign(targets.boxes, targets.valid, targets.ignore, targets.ignore_valid, sizes)
-        for name, value in detection_losses(raw, targets, assignment).items():
-            losses[f"detection_{name}"] = config.weight_detection * DETECTION_WEIGHTS[name] * value
+        seen = self.detection.look(net, step)
+        return {**losses, **self.detection.judge(seen), **self.scene_identity(net, step, seen)}
 
+    def scene_identity(self, net: OneShotNet, step: int, seen: Seen) -> dict[str, Tensor]:
+        """Weighted identity and landmark losses of some faces of each scene, aligned as at run time."""
+        config, targets = self.config, seen.targets
         rng = torch.Generator().manual_seed((config.seed << 32) + 2**31 + step)
         rows, chosen = pick_faces(targets.identity_ok, config.scene_faces, rng)
         if not bool(chosen.any()):
-            return losses
+            return {}
+        losses = {}
         truth = targets.landmarks.flatten(0, 1)[rows]
-        coarse = coarse_landmarks([r.detach() for r in raw], assignment, targets).flatten(0, 1)[rows]
+        coarse = coarse_landmarks([r.detach() for r in seen.raw], seen.assignment, targets)
+        coarse = coarse.flatten(0, 1)[rows]
         jittered = jitter_landmarks(truth, rng, 0.14, 0.12)
         # Until the head has learnt, its landmarks may lie anywhere: then noise stands in for them.
         spread = (truth - truth.mean(1, keepdim=True)).norm(dim=2).mean(1)
         near = (coarse - truth).norm(dim=2).mean(1) < 0.4 * spread
         coarse = torch.where(near.view(-1, 1, 1), coarse, jittered)
         with torch.autocast(self.device.type, torch.bfloat16):
-            thin = net.thinned(maps.s2, maps.s4, maps.s8)
+            thin = net.thinned(seen.maps.s2, seen.maps.s4, seen.maps.s8)
             refined = net.refine(thin[1], thin[2], coarse)
-            crops = self.identity.teacher.crop(
-                images.repeat_interleave(config.scene_faces, 0)[chosen], truth[chosen]
-            )
-            hint, target = self.identity.teach(crops)
+            views = seen.images.repeat_interleave(config.scene_faces, 0)[chosen]
+            hint, target = self.identity.teach(self.identity.teacher.crop(views, truth[chosen]))
             if config.network.form == "aligned":
                 fine, rough = net.samples(*thin, refined.detach())
                 features = net.bridge(fine[chosen], rough[chosen])
                 losses["scene_hint"] = config.weight_hint * 0.5 * hint_loss(features, hint)
                 embedding = F.normalize(net.deep(features).float(), dim=1)
             else:
-                embedding = net.embed((*thin, *maps[2:]), refined.detach())[chosen]
+                embedding = net.embed((*thin, *seen.maps[2:]), refined.detach())[chosen]
         losses["scene_cosine"] = config.weight_cosine * 0.5 * cosine_loss(embedding, target)
         losses["scene_landmarks"] = config.weight_landmarks * landmark_loss(
             refined[chosen], truth[chosen], self.identity.template.landmarks
@@ -94,7 +70,7 @@ class JointStage:
 
     def evaluate(self, net: OneShotNet) -> dict[str, float]:
         """The held-out crops' figures, and AP50 and landmark error on the held-out photos."""
-        return {**self.identity.evaluate(net), **detection_figures(net, self.held, self.device)}
+        return {**self.identity.evaluate(net), **self.detection.evaluate(net)}
 
 
 def pick_faces(usable: Tensor, faces: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,11 @@ class Stage(Protocol):
 
     centres: nn.Parameter
 
+    @property
+    def images(self) -> int:
+        """Crops and scenes of one step, for the speed that is shown."""
+        ...
+
     def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]: ...
     def evaluate(self, net: OneShotNet) -> dict[str, float]: ...
 
@@ -127,7 +132,7 @@ def train(
             step += 1
             progress.update(bar, completed=step)
             if step % LOG_EVERY == 0:
-                speed = (step - counted) * config.batch / (time.monotonic() - since)
+                speed = (step - counted) * stage.images / (time.monotonic() - since)
                 values = {k: float(v.detach()) for k, v in losses.items()}
                 log.write(step, "loss", values)
                 log.write(step, "rate", {"images_per_second": speed, "lr": optimiser.param_groups[0]["lr"]})

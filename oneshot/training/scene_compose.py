@@ -28,17 +28,17 @@ class SceneConfig:
 
     batch: int = 16
     sides: tuple[int, ...] = (320,)  # multiples of 32; each batch draws one
-    photo: float = 0.45
-    mosaic: float = 0.2
+    photo: float = 0.5
+    mosaic: float = 0.15
     paste: float = 0.3
     plain: float = 0.05
     paste_on_photo: float = 0.4  # of pasted scenes, the part whose background holds faces of its own
-    aim: float = 0.5  # how often a photo is framed for one of its faces rather than as a whole
-    smallest_face: float = 8.0  # pixels, when framed for a face or pasted
+    aim: float = 0.6  # how often a photo is framed for one of its faces rather than as a whole
+    smallest_face: float = 14.0  # pixels, when framed for a face or pasted
     largest_face: float = 1.2  # of the frame's side
-    photo_scales: tuple[float, float] = (0.7, 2.5)  # otherwise: times the scale at which the photo just fits
+    photo_scales: tuple[float, float] = (0.7, 3.5)  # otherwise: times the scale at which the photo just fits
     max_pasted: int = 9
-    max_enlarged: float = 3.0  # pixels per pixel of the original photo
+    max_enlarged: float = 4.0  # pixels per pixel of the original photo
     rotation: float = 6.0  # degrees, standard deviation
     augment: bool = True  # colour, blur, noise, JPEG
 
@@ -121,7 +121,9 @@ def _framed(photo: Photo, config: SceneConfig, window: Window, rng: np.random.Ge
     size = np.array([image.shape[1], image.shape[0]])
     fit = (extent / size).min()
     if len(boxes) and rng.random() < config.aim:
-        box: Array = _pick(boxes, rng)
+        # half of the time the largest: a face drawn from a crowd is small, and cannot be made large sharply
+        largest = boxes[(boxes[:, 2:] - boxes[:, :2]).prod(1).argmax()]
+        box: Array = largest if rng.random() < 0.5 else _pick(boxes, rng)
         source = (box[:2] + box[2:]) / 2
         wanted = _log_uniform(rng, config.smallest_face, config.largest_face * extent.min())
         scale = max(wanted / _face_size(box), fit * config.photo_scales[0])
@@ -160,7 +162,7 @@ def _pasted(scene: Scene, pool: ScenePool, config: SceneConfig, rng: np.random.G
     """The scene with 1 to `max_pasted` face crops pasted where they hide no face that is there already."""
     image, labels = scene.image.copy(), scene.labels
     side = len(image)
-    count = int(rng.integers(1, config.max_pasted + 1))
+    count = int(_log_uniform(rng, 1, config.max_pasted + 1))  # few more often than many: they can be large
     for _ in range(count):
         crop, face = pool.crops.get(int(rng.integers(len(pool.crops))))
         box = face.boxes[0]

@@ -1,0 +1,85 @@
+"""Stage 2's detection half: the head and fire6-9 on composed scenes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from oneshot.models.backbone import Maps
+from oneshot.models.boxcode import level_sizes
+from oneshot.models.network import OneShotNet
+from oneshot.training.assign import Assignment, FaceTargets, assign
+from oneshot.training.config import TrainConfig
+from oneshot.training.losses import DETECTION_WEIGHTS, detection_losses
+from oneshot.training.scene_compose import SceneConfig
+from oneshot.training.scene_data import load_pool
+from oneshot.training.scenes import SceneBatch, SceneBatches, scene_loader
+from oneshot.training.validation import detection_figures
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network made of one step's scenes: images (B, 3, S, S) float32 and the head's raw outputs."""
+
+    images: Tensor
+    targets: FaceTargets
+    maps: Maps
+    raw: list[Tensor]
+    assignment: Assignment
+
+
+class DetectionStage:
+    """Data and losses of detection alone. With `lr = 0` the trunk that it shares with identity stays as it is."""
+
+    def __init__(self, config: TrainConfig):
+        self.config = config
+        self.device = torch.device(config.device)
+        self.centres = nn.Parameter(torch.empty(0))
+        pool, self.held = load_pool(Path(config.data))
+        scenes = SceneConfig(batch=config.scenes, sides=config.scene_sides)
+        self.open = SceneBatches(pool, scenes, config.seed)
+        self.closed = SceneBatches(pool, replace(scenes, mosaic=0.0), config.seed)
+        self.loader: Iterator[SceneBatch] = iter(())
+        self.next_step = -1
+
+    @property
+    def images(self) -> int:
+        return self.config.scenes
+
+    def batch(self, step: int) -> SceneBatch:
+        """The scenes of one step; a worker composes ahead as long as steps follow one another."""
+        closing = int((1 - self.config.close_mosaic) * self.config.steps)
+        if step != self.next_step or step == closing:
+            scenes, end = (self.open, closing) if step < closing else (self.closed, self.config.steps)
+            self.loader = scene_loader(scenes, range(step, end))
+        self.next_step = step + 1
+        return next(self.loader)
+
+    def look(self, net: OneShotNet, step: int) -> Seen:
+        """The scenes of one step through backbone and head."""
+        batch = self.batch(step)
+        targets = batch.targets.to(self.device)
+        images = batch.images.to(self.device).float()
+        with torch.autocast(self.device.type, torch.bfloat16):
+            maps = net.backbone(images.contiguous(memory_format=torch.channels_last))
+            raw = net.detect(maps)
+        sizes = level_sizes(images.shape[2], images.shape[3])
+        assignment = assign(targets.boxes, targets.valid, targets.ignore, targets.ignore_valid, sizes)
+        return Seen(images, targets, maps, raw, assignment)
+
+    def judge(self, seen: Seen) -> dict[str, Tensor]:
+        """Weighted detection losses."""
+        return {
+            f"detection_{name}": self.config.weight_detection * DETECTION_WEIGHTS[name] * value
+            for name, value in detection_losses(seen.raw, seen.targets, seen.assignment).items()
+        }
+
+    def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:
+        """Weighted losses of one step."""
+        return self.judge(self.look(net, step))
+
+    def evaluate(self, net: OneShotNet) -> dict[str, float]:
+        """AP50 and landmark error on the held-out photos."""
+        return detection_figures(net, self.held, self.device)
