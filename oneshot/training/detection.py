@@ -31,7 +31,7 @@ class Seen:
 
 
 class DetectionStage:
-    """Data and losses of detection alone. With `lr = 0` the trunk that it shares with identity stays as it is."""
+    """Data and losses of detection alone. With `lr = 0` the trunk that identity shares stays as it is."""
 
     def __init__(self, config: TrainConfig):
         self.config = config
