@@ -4,6 +4,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+HALF_ERROR = 1e-3
+"""Relative error (of the Euclidean norm) up to which a tensor is stored as fp16."""
+
 
 def split_concats(model: onnx.ModelProto) -> int:
     """Spare the copies of fire modules: a 1x1 convolution of joined halves is the sum of the halves' own.
@@ -109,12 +112,19 @@ def _names(values: list[onnx.ValueInfoProto]) -> set[str]:
 
 
 def store_half(model: onnx.ModelProto, smallest: int = 256) -> None:
-    """Keep large float32 initializers as fp16, each followed by one Cast, which runtimes fold at load."""
+    """Keep large float32 initializers as fp16, each followed by one Cast, which runtimes fold at load.
+
+    What fp16 cannot hold to a thousandth (beyond 65,504, or all below 1e-4) stays float32.
+    """
     casts = []
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= smallest:
             name = tensor.name
-            values = numpy_helper.to_array(tensor).astype(np.float16)
+            exact = numpy_helper.to_array(tensor)
+            with np.errstate(over="ignore"):
+                values = exact.astype(np.float16)
+            if not np.linalg.norm(values - exact) <= HALF_ERROR * np.linalg.norm(exact):
+                continue
             tensor.CopyFrom(numpy_helper.from_array(values, name + "_half"))
             casts.append(helper.make_node("Cast", [name + "_half"], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]

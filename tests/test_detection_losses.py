@@ -169,9 +169,6 @@ class _TinyHead(nn.Module):
         return [out(level) for out, level in zip(self.out, maps, strict=True)]
 
 
-@pytest.mark.xfail(
-    reason="the last assertion failed on this machine in two runs; cause not found", strict=False
-)
 def test_a_tiny_head_learns_four_pictures_by_heart() -> None:
     torch.manual_seed(0)
     boxes = torch.tensor(
@@ -211,4 +208,6 @@ def test_a_tiny_head_learns_four_pictures_by_heart() -> None:
             error = (landmarks - targets.landmarks[picture, face]).norm(dim=-1).mean()
             assert error < 0.1 * (boxes[picture, face, 3] - boxes[picture, face, 1])
         positive = assignment.face[picture] >= 0
-        assert prediction[picture, positive, 4].max() > prediction[picture, ~positive, 4].max()
+        # what was never judged may say anything
+        empty = ~positive & (assignment.weight[picture] > 0)
+        assert prediction[picture, positive, 4].max() > prediction[picture, empty, 4].max()

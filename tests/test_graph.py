@@ -3,7 +3,9 @@
 import numpy as np
 import onnx
 import onnxruntime as ort
+import pytest
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from oneshot.graph import split_concats, store_half, strip_traces
@@ -65,3 +67,15 @@ def test_half_weights_are_cast_back() -> None:
     ]
     for a, b in zip(run(graph, image), before, strict=True):
         np.testing.assert_allclose(a, b, atol=5e-3)
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e-7])
+def test_what_fp16_cannot_hold_stays_fp32(scale: float) -> None:
+    graph, _ = model()
+    weight = max(graph.graph.initializer, key=lambda t: np.prod(t.dims))
+    exact = numpy_helper.to_array(weight) * np.float32(scale)
+    weight.CopyFrom(numpy_helper.from_array(exact, weight.name))
+    name = weight.name
+    store_half(graph, smallest=16)
+    kept = next(t for t in graph.graph.initializer if t.name == name)
+    np.testing.assert_array_equal(numpy_helper.to_array(kept), exact)

@@ -119,11 +119,21 @@ def test_a_face_is_embedded_the_same_wherever_it_stands() -> None:
 
 def test_weights_round_trip(tmp_path) -> None:  # type: ignore[no-untyped-def]
     net = OneShotNet(NetworkConfig(thin=(16, 32, 32), stem=48)).eval()
+    net.head.lateral[2][1].running_var.fill_(1.3e6)  # as seen in training; beyond fp16
     sha = save_weights(tmp_path / "a.safetensors", net, {"thresholds": {"1e-3": 0.3}})
     again, info = load_network(tmp_path / "a.safetensors")
     assert info["thresholds"] == {"1e-3": 0.3} and info["weights_sha256"] == sha
     for name, value in net.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+
+
+def test_weights_beyond_fp16_are_not_written(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    net = OneShotNet()
+    with torch.no_grad():
+        net.head.out[0].weight[0] = 1e6
+    with pytest.raises(OneShotError, match=r"head.out.0.weight is not finite as torch.float16"):
+        save_weights(tmp_path / "a.safetensors", net, {})
+    assert not (tmp_path / "a.safetensors").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a safetensors file", b"\x08\0\0\0\0\0\0\0{}      "])

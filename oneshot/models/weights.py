@@ -10,13 +10,23 @@ from oneshot.models.network import NetworkConfig, OneShotNet
 
 
 def save_weights(path: Path, net: OneShotNet, info: dict[str, Any], half: bool = True) -> str:
-    """Write a network (fp16 unless `half` is False) by a temporary name; returns its tensors' sha256."""
+    """Write a network (fp16 unless `half` is False) by a temporary name; returns its tensors' sha256.
+
+    Batch-norm's statistics stay fp32: SqueezeNet's features are unscaled, and at stride 32 their variance
+    passes fp16's 65,504.
+
+    Raises:
+        OneShotError: a weight is not finite, or no longer is in fp16.
+    """
     from safetensors.torch import save_file
 
     state = {
-        k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu()
+        k: (v.half() if half and v.is_floating_point() and ".running_" not in k else v).contiguous().cpu()
         for k, v in net.state_dict().items()
     }
+    broken = [k for k, v in state.items() if not v.isfinite().all()]
+    if broken:
+        raise OneShotError(f"{path}: {broken[0]} is not finite as {state[broken[0]].dtype}; not written")
     digest = hashlib.sha256()
     for key in sorted(state):
         digest.update(key.encode() + state[key].numpy().tobytes())

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.ops import box_area, box_iou
 
 from oneshot.models.network import OneShotNet
 from oneshot.models.one_pass import decode, suppress
@@ -41,7 +42,7 @@ def detection_figures(
         for box, score, points in zip(
             boxes[rows].cpu(), confidence[rows].cpu().tolist(), landmarks[rows].cpu(), strict=True
         ):
-            overlap = _iou(box, truth) * free
+            overlap = box_iou(box[None], truth)[0] * free
             if len(overlap) and float(overlap.max()) >= 0.5:
                 best = int(overlap.argmax())
                 free[best] = False
@@ -68,20 +69,7 @@ def detection_figures(
     }
 
 
-def _overlap(box: Tensor, others: Tensor) -> Tensor:
-    return (
-        (torch.minimum(box[2:], others[:, 2:]) - torch.maximum(box[:2], others[:, :2])).clamp(min=0).prod(1)
-    )
-
-
-def _area(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
-
-
-def _iou(box: Tensor, others: Tensor) -> Tensor:
-    shared = _overlap(box, others)
-    return shared / (_area(box) + _area(others) - shared).clamp(min=1e-6)
-
-
 def _covered(box: Tensor, regions: Tensor) -> Tensor:
-    return _overlap(box, regions) / _area(box).clamp(min=1e-6)
+    """How much of a box (4,) each region (K, 4) covers."""
+    shared = (torch.minimum(box[2:], regions[:, 2:]) - torch.maximum(box[:2], regions[:, :2])).clamp(min=0)
+    return shared.prod(1) / box_area(box[None]).clamp(min=1e-6)
