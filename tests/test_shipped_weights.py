@@ -20,11 +20,10 @@ from oneshot.types import Image
 
 COLLINS, HOPPER = "Eileen Collins", "Grace Hopper"
 
-# The first weights miss faces beyond about 150 pixels and find a few that are none (weights/README.md).
+# In Hopper's photo a medal and the cap's badge are taken for small faces (weights/README.md).
 # Strict: the better weights that mend a case must also take it off this list.
-WEAK_DETECTOR = pytest.mark.xfail(reason="the first weights' detection is weak", strict=True)
-WEAK = {(scale, HOPPER) for scale in (1.0, 0.5, 1.7)} | {(1.7, COLLINS)}
-WEAK |= {(change, HOPPER) for change in ("half", "quarter", "mirror", "grey")}
+WEAK_DETECTOR = pytest.mark.xfail(reason="false faces among the medals", strict=True)
+WEAK = {(scale, HOPPER) for scale in (1.0, 1.7)}
 
 
 def cases(*values: object) -> list[object]:
@@ -156,7 +155,6 @@ def test_no_face_on_a_wall_in_coffee_or_in_noise(shipped: OneShot) -> None:
     assert [len(f) for f in shipped([coffee, np.asarray(brick, np.uint8), noise, empty])] == [0, 0, 0, 0]
 
 
-@WEAK_DETECTOR
 def test_the_demo_from_end_to_end(tmp_path: Path) -> None:
     """The video has both in view, each alone, nobody from 3.1 to 3.6 s, and both again."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

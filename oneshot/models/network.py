@@ -26,6 +26,7 @@ class NetworkConfig:
         thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is.
         bridge: width of the bridge's 3x3 convolution.
         head: width of the detection head.
+        refinements: how often the landmarks are corrected, each time from samples at the places so far.
     """
 
     form: Form = "aligned"
@@ -36,6 +37,7 @@ class NetworkConfig:
     bridge: int = 96
     bridge_fine: int = 32
     head: int = 64
+    refinements: int = 2
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -72,7 +74,7 @@ class OneShotNet(nn.Module):
         return self.thin2(s2), self.thin4(s4), self.thin8(s8)
 
     def refine(self, thin4: Tensor, thin8: Tensor, landmarks: Tensor) -> Tensor:
-        """Coarse landmarks (B * K, 5, 2), pixels, to corrected ones."""
+        """One correction of landmarks (B * K, 5, 2), pixels."""
         transform = template_to_image(landmarks, self.template.landmarks)
         points = apply_similarity(transform, self.template.wide14)
         sampled = torch.cat((sample(thin4, points, 4, 14), sample(thin8, points, 8, 14)), 1)

@@ -30,8 +30,9 @@ def decode(net: OneShotNet, image: Tensor) -> tuple[Tensor, Tensor, Tensor, tupl
 
 def describe(net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor) -> tuple[Tensor, Tensor]:
     """The per-face half: coarse landmarks (N, 5, 2) to refined ones and embeddings (N, 1000)."""
-    refined = net.refine(sampled[1], sampled[2], landmarks)
-    return refined, net.embed(sampled, refined)
+    for _ in range(net.config.refinements):
+        landmarks = net.refine(sampled[1], sampled[2], landmarks)
+    return landmarks, net.embed(sampled, landmarks)
 
 
 def suppress(

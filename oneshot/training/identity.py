@@ -23,6 +23,8 @@ from oneshot.training.teacher import Teacher, load_state
 from oneshot.training.validation import tar_at_far
 from oneshot.training.views import CROP_SCALE, jitter_landmarks, make_views
 
+COARSE_NOISE = (0.2, 0.18)
+"""Largest noise of a point and of all five together that the refinement learns to take back."""
 VALIDATION_SCALES = {"full": 1.0, "half": 0.5, "quarter": 0.27}
 
 
@@ -74,7 +76,9 @@ class IdentityStage:
             with torch.autocast(self.device.type, torch.bfloat16):
                 views = views.contiguous(memory_format=torch.channels_last)
                 thin = net.thinned(*net.backbone.fine(views))
-                refined = net.refine(thin[1], thin[2], jitter_landmarks(truth, rng, 0.14, 0.12))
+                noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
+                corrections = refinements(net, thin, noisy)
+                refined = corrections[-1]
                 near = jitter_landmarks(truth, rng, 0.05, 0.03)
                 chosen = (torch.rand(len(part), 1, 1, generator=rng) < own).to(self.device)
                 landmarks = torch.where(chosen, refined.detach(), near)
@@ -82,8 +86,8 @@ class IdentityStage:
                     outputs.append(net.embed((*thin, *net.backbone(views)[2:]), landmarks))
                 else:
                     samples.append(net.samples(*thin, landmarks))
-            refined_all.append(refined)
-            truth_all.append(truth)
+            refined_all.extend(corrections)
+            truth_all.extend([truth] * len(corrections))
         hint, target = self.teach(torch.cat(crops))
         losses: dict[str, Tensor] = {}
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -128,7 +132,8 @@ class IdentityStage:
                     thin = net.thinned(maps.s2, maps.s4, maps.s8)
                     sampled = (*thin, *maps[2:])
                     given = net.embed(sampled, truth)
-                    refined = net.refine(thin[1], thin[2], jitter_landmarks(truth, rng, 0.14, 0.12))
+                    noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
+                    refined = refinements(net, thin, noisy)[-1]
                     own = net.embed(sampled, refined)
                 parts.append((given, own, target, alignment_error(refined, truth)))
             given, own, target, error = (torch.cat(p).cpu() for p in zip(*parts, strict=True))
@@ -138,6 +143,14 @@ class IdentityStage:
             figures[f"tar_teacher_{name}"] = tar_at_far(target, self.held.identity)
             figures[f"landmark_error_{name}"] = float(error.mean())
         return figures
+
+
+def refinements(net: OneShotNet, thin: tuple[Tensor, ...], landmarks: Tensor) -> list[Tensor]:
+    """Landmarks (N, 5, 2) after each of the network's corrections; none learns through the one before it."""
+    corrections = [landmarks]
+    for _ in range(net.config.refinements):
+        corrections.append(net.refine(thin[1], thin[2], corrections[-1].detach()))
+    return corrections[1:]
 
 
 def clean_views(pixels: Tensor, landmarks: Tensor, canvas: int, scale: float) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Stage 2: detection and identity together, on composed scenes and on the crops of stage 1."""
+"""Stage 3: detection and identity together, on composed scenes and on the crops of stage 1."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from oneshot.models.network import OneShotNet
 from oneshot.training.assign import Assignment, FaceTargets
 from oneshot.training.config import TrainConfig
 from oneshot.training.detection import DetectionStage, Seen
-from oneshot.training.identity import IdentityStage
+from oneshot.training.identity import COARSE_NOISE, IdentityStage, refinements
 from oneshot.training.identity_losses import cosine_loss, hint_loss, landmark_loss
 from oneshot.training.views import jitter_landmarks
 
@@ -45,14 +45,15 @@ class JointStage:
         truth = targets.landmarks.flatten(0, 1)[rows]
         coarse = coarse_landmarks([r.detach() for r in seen.raw], seen.assignment, targets)
         coarse = coarse.flatten(0, 1)[rows]
-        jittered = jitter_landmarks(truth, rng, 0.14, 0.12)
+        jittered = jitter_landmarks(truth, rng, *COARSE_NOISE)
         # Until the head has learnt, its landmarks may lie anywhere: then noise stands in for them.
         spread = (truth - truth.mean(1, keepdim=True)).norm(dim=2).mean(1)
-        near = (coarse - truth).norm(dim=2).mean(1) < 0.4 * spread
+        near = (coarse - truth).norm(dim=2).mean(1) < 0.8 * spread
         coarse = torch.where(near.view(-1, 1, 1), coarse, jittered)
         with torch.autocast(self.device.type, torch.bfloat16):
             thin = net.thinned(seen.maps.s2, seen.maps.s4, seen.maps.s8)
-            refined = net.refine(thin[1], thin[2], coarse)
+            corrections = refinements(net, thin, coarse)
+            refined = corrections[-1]
             views = seen.images.repeat_interleave(config.scene_faces, 0)[chosen]
             hint, target = self.identity.teach(self.identity.teacher.crop(views, truth[chosen]))
             if config.network.form == "aligned":
@@ -64,7 +65,9 @@ class JointStage:
                 embedding = net.embed((*thin, *seen.maps[2:]), refined.detach())[chosen]
         losses["scene_cosine"] = config.weight_cosine * 0.5 * cosine_loss(embedding, target)
         losses["scene_landmarks"] = config.weight_landmarks * landmark_loss(
-            refined[chosen], truth[chosen], self.identity.template.landmarks
+            torch.cat([corrected[chosen] for corrected in corrections]),
+            truth[chosen].repeat(len(corrections), 1, 1),
+            self.identity.template.landmarks,
         )
         return losses
 

@@ -28,10 +28,10 @@ class SceneConfig:
 
     batch: int = 16
     sides: tuple[int, ...] = (320,)  # multiples of 32; each batch draws one
-    photo: float = 0.5
+    photo: float = 0.45
     mosaic: float = 0.15
     paste: float = 0.3
-    plain: float = 0.05
+    plain: float = 0.1
     paste_on_photo: float = 0.4  # of pasted scenes, the part whose background holds faces of its own
     aim: float = 0.6  # how often a photo is framed for one of its faces rather than as a whole
     smallest_face: float = 14.0  # pixels, when framed for a face or pasted
