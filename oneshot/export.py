@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from oneshot.graph import split_concats, store_half, strip_traces
 from oneshot.models.fold import fold
 from oneshot.models.network import OneShotNet
-from oneshot.models.one_pass import decode, describe
+from oneshot.models.one_pass import coarse_landmarks, decode, describe
 
 OPSET = 20
+PER_CELL = ("raw", "points", "strides")
 SAMPLED = ("map2", "map4", "map8", "cells8", "cells16", "cells32")
 
 
@@ -31,8 +32,8 @@ class _Dense(nn.Module):
         self.net = net
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        boxes, scores, landmarks, sampled = decode(self.net, image)
-        return boxes, scores, landmarks, *sampled
+        cells, sampled = decode(self.net, image)
+        return *cells, *sampled
 
 
 class _PerFace(nn.Module):
@@ -40,8 +41,10 @@ class _PerFace(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, coarse: Tensor, sampled: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        return describe(self.net, sampled, coarse)
+    def forward(
+        self, raw: Tensor, points: Tensor, strides: Tensor, sampled: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        return describe(self.net, sampled, coarse_landmarks(raw, points, strides))
 
 
 def export_onnx(net: OneShotNet, path: Path, info: dict[str, Any], half: bool = True) -> None:
@@ -71,19 +74,20 @@ def export_onnx(net: OneShotNet, path: Path, info: dict[str, Any], half: bool = 
 
 def _torch_export(module: nn.Module, path: Path, net: OneShotNet) -> onnx.ModelProto:
     image = torch.zeros(1, 96, 128, 3, dtype=torch.uint8)
-    sampled = decode(net, image)[3]
+    cells, sampled = decode(net, image)
     maps = list(SAMPLED[: len(sampled)])
     args: tuple[Any, ...]
     shapes: Any
     if isinstance(module, _Dense):
         rows, columns = (32 * torch.export.Dim(n, min=2, max=1000) for n in ("rows", "columns"))
         args, shapes = (image,), ({1: rows, 2: columns},)
-        inputs, outputs = ["image"], ["boxes", "scores", "coarse", *maps]
+        inputs, outputs = ["image"], ["boxes", "scores", *PER_CELL, *maps]
     else:
         auto = torch.export.Dim.DYNAMIC
-        args = (torch.rand(3, 5, 2) * 64, sampled)
-        shapes = ({0: torch.export.Dim("faces")}, tuple({2: auto, 3: auto} for _ in sampled))
-        inputs, outputs = ["kept_coarse", *maps], ["landmarks", "embeddings"]
+        faces = {0: torch.export.Dim("faces")}
+        args = (*(part[:3] for part in (cells.raw, cells.points, cells.strides)), sampled)
+        shapes = (faces, faces, faces, tuple({2: auto, 3: auto} for _ in sampled))
+        inputs, outputs = [*(f"kept_{name}" for name in PER_CELL), *maps], ["landmarks", "embeddings"]
     program = torch.onnx.export(
         module,
         args,
@@ -130,7 +134,7 @@ def _join(dense: onnx.ModelProto, faces: onnx.ModelProto, info: dict[str, Any]) 
         node("Sub", ["one", "any"], ["lacking"]),
         node("Slice", ["zero", "zero", "lacking"], ["stand_in"]),
         node("Concat", ["kept", "stand_in"], ["described"], axis=0),
-        node("Gather", ["coarse", "described"], ["kept_coarse"], axis=0),
+        *(node("Gather", [name, "described"], [f"kept_{name}"], axis=0) for name in PER_CELL),
     ]
     only_kept = [
         node("Slice", ["described_landmarks", "zero", "count", "zero"], ["landmarks"]),

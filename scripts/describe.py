@@ -44,7 +44,7 @@ def measure(net: OneShotNet, side: int, faces: int) -> tuple[dict[str, str], dic
         if name in PARTS:
             watch(name, module)
     with torch.no_grad(), counter:
-        sampled = decode(net, torch.zeros(1, side, side, 3, dtype=torch.uint8))[3]
+        _, sampled = decode(net, torch.zeros(1, side, side, 3, dtype=torch.uint8))
         landmarks = net.template.landmarks.repeat(faces, 1, 1) * (side / 224) + side / 8
         describe(net, sampled, landmarks)
     return shapes, macs

@@ -77,11 +77,13 @@ def sample(feature_map: Tensor, points: Tensor, stride: int, cells: int) -> Tens
         cells: side of the grid.
 
     Returns:
-        (B * K, C, cells, cells); beyond the map its border is repeated.
+        (B * K, C, cells, cells); beyond the map there are zeros.
     """
     batch, channels, height, width = feature_map.shape
+    # Long rows of x0, y0, x1, …: pairs alone are slow to multiply by pairs.
     extent = torch.tensor([width, height], dtype=points.dtype, device=points.device) * stride
-    grid = (points - CELL_SHIFT) * (2 / extent) - 1
+    factor = (2 / extent).repeat(cells * cells)
+    grid = points.flatten(1) * factor - (1 + CELL_SHIFT * factor)
     # Bfloat16 grids would place samples half a cell off, hence float32 throughout.
     with torch.autocast(feature_map.device.type, enabled=False):
         out = F.grid_sample(

@@ -60,7 +60,7 @@ class Backbone(nn.Module):
     """
 
     mean: Tensor
-    std: Tensor
+    std: Tensor | None
 
     def __init__(self, stem: int = 64, dwc: bool = False, bypass: bool = True):
         super().__init__()
@@ -74,7 +74,9 @@ class Backbone(nn.Module):
 
     def fine(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """RGB images (B, 3, H, W), values 0..255, to the maps at strides 2, 4, 8: identity's."""
-        x = (images - self.mean) / self.std
+        x = images - self.mean
+        if self.std is not None:  # export makes it part of the stem's weights
+            x = x / self.std
         s2 = F.relu(self.stem(x))
         s4 = self.fire3(self.fire2(F.max_pool2d(s2, 2)))
         s8 = self.fire5(self.fire4(F.max_pool2d(s4, 2)))

@@ -5,14 +5,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from oneshot.models.network import OneShotNet
 
 
 class Attention(nn.Module):
-    """timm's CrossCovarianceAttn with one plain transpose where that has three of five dimensions."""
+    """timm's CrossCovarianceAttn with fewer copies: one plain transpose where that has three of five
+    dimensions, and no normalised queries and keys."""
 
     def __init__(self, original: Any):
         super().__init__()
@@ -24,7 +24,9 @@ class Attention(nn.Module):
         n, tokens, channels = x.shape
         joined = self.qkv(x).transpose(1, 2).reshape(n, 3, self.heads, channels // self.heads, tokens)
         q, k, v = joined.unbind(1)
-        weights = (F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)) * self.temperature
+        # The small product is divided by the lengths, rather than each long row by its own.
+        lengths = q.norm(dim=-1, keepdim=True) @ k.norm(dim=-1, keepdim=True).transpose(-2, -1)
+        weights = (q @ k.transpose(-2, -1)) * (self.temperature / lengths.clamp(min=1e-12))
         mixed = weights.softmax(-1) @ v
         return self.proj(mixed.reshape(n, channels, tokens).transpose(1, 2))
 
@@ -35,6 +37,9 @@ def fold(net: OneShotNet) -> OneShotNet:
     Batch-norms in front of a padded convolution stay: folded, they would be wrong at the border.
     """
     folded = copy.deepcopy(net).eval()
+    if folded.backbone.std is not None:
+        folded.backbone.stem.weight.data /= folded.backbone.std
+        folded.backbone.std = None
     parts: Any = (folded.head.lateral, folded.head.merge, folded.head.tower)
     for layers in (sequence for part in parts for sequence in part):
         for i in range(0, len(layers) - 1, 2):

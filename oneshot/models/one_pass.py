@@ -1,5 +1,7 @@
 """From pixels to faces with the torch network: decode, suppress, refine, embed, as the ONNX graph does."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torchvision.ops import nms
@@ -8,24 +10,34 @@ from oneshot.models.boxcode import anchor_points, decode_boxes, decode_landmarks
 from oneshot.models.network import OneShotNet
 
 
-def decode(net: OneShotNet, image: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
-    """The dense half of the pass.
+class Cells(NamedTuple):
+    """What the head says of one image; row i is one cell, of all levels in order."""
 
-    Args:
-        image: (1, H, W, 3) uint8 RGB, H and W multiples of 32.
+    boxes: Tensor  # (A, 4) xyxy, pixels
+    scores: Tensor  # (A,)
+    raw: Tensor  # (A, 15), the head's outputs
+    points: Tensor  # (A, 2), anchor points, pixels
+    strides: Tensor  # (A,)
+
+
+def decode(net: OneShotNet, image: Tensor) -> tuple[Cells, tuple[Tensor, ...]]:
+    """The dense half of the pass: image (1, H, W, 3) uint8 RGB, H and W multiples of 32.
 
     Returns:
-        Boxes (A, 4) xyxy, scores (A,), coarse landmarks (A, 5, 2) of every cell, in pixels of the image;
-        and the maps that faces are sampled from.
+        Every cell's box and score, and the maps that faces are sampled from.
     """
     maps = net.backbone(image.permute(0, 3, 1, 2).float())
     raw = flatten_levels(net.detect(maps))[0].float()
     points, strides = anchor_points(level_sizes(image.shape[1], image.shape[2]), image.device)
     boxes = decode_boxes(raw[:, :4], points, strides)
-    landmarks = decode_landmarks(raw[:, 5:], points, strides)
     sampled = net.thinned(maps.s2, maps.s4, maps.s8)
     cells = (maps.s8, maps.s16, maps.s32) if net.config.form == "cell" else ()
-    return boxes, raw[:, 4].sigmoid(), landmarks, (*sampled, *cells)
+    return Cells(boxes, raw[:, 4].sigmoid(), raw, points, strides), (*sampled, *cells)
+
+
+def coarse_landmarks(raw: Tensor, points: Tensor, strides: Tensor) -> Tensor:
+    """Coarse landmarks (N, 5, 2), pixels, of chosen rows of `Cells`."""
+    return decode_landmarks(raw[:, 5:], points, strides)
 
 
 def describe(net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,9 +60,15 @@ def one_pass(
     net: OneShotNet, image: Tensor, score_threshold: float, iou_threshold: float, max_faces: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB."""
-    boxes, scores, landmarks, sampled = decode(net, image)
-    rows = suppress(boxes, scores, score_threshold, iou_threshold, max_faces)
+    cells, sampled = decode(net, image)
+    rows = suppress(cells.boxes, cells.scores, score_threshold, iou_threshold, max_faces)
     if not len(rows):
-        return boxes[:0], scores[:0], landmarks[:0], boxes.new_zeros(0, 1000)
-    refined, embeddings = describe(net, sampled, landmarks[rows])
-    return boxes[rows], scores[rows], refined, embeddings
+        return (
+            cells.boxes[:0],
+            cells.scores[:0],
+            cells.boxes.new_zeros(0, 5, 2),
+            cells.boxes.new_zeros(0, 1000),
+        )
+    coarse = coarse_landmarks(cells.raw[rows], cells.points[rows], cells.strides[rows])
+    refined, embeddings = describe(net, sampled, coarse)
+    return cells.boxes[rows], cells.scores[rows], refined, embeddings

@@ -6,7 +6,7 @@ from torch import Tensor
 from torchvision.ops import box_area, box_iou
 
 from oneshot.models.network import OneShotNet
-from oneshot.models.one_pass import decode, suppress
+from oneshot.models.one_pass import coarse_landmarks, decode, suppress
 from oneshot.training.scene_compose import whole_photo
 from oneshot.training.scene_data import Photo
 
@@ -33,14 +33,15 @@ def detection_figures(
         scene = whole_photo(photo, side)
         image = torch.from_numpy(scene.image)[None].to(device)
         with torch.autocast(device.type, torch.bfloat16):
-            boxes, confidence, landmarks, _ = decode(net, image)
-        rows = suppress(boxes, confidence.float(), 0.02, 0.45, 200)
+            cells, _ = decode(net, image)
+        rows = suppress(cells.boxes, cells.scores, 0.02, 0.45, 200)
+        coarse = coarse_landmarks(cells.raw[rows], cells.points[rows], cells.strides[rows]).cpu()
         truth = torch.from_numpy(np.asarray(scene.labels.boxes, np.float32)).view(-1, 4)
         ignore = torch.from_numpy(np.asarray(scene.labels.ignore, np.float32)).view(-1, 4)
         free = torch.ones(len(truth), dtype=torch.bool)
         faces += len(truth)
         for box, score, points in zip(
-            boxes[rows].cpu(), confidence[rows].cpu().tolist(), landmarks[rows].cpu(), strict=True
+            cells.boxes[rows].cpu(), cells.scores[rows].tolist(), coarse, strict=True
         ):
             overlap = box_iou(box[None], truth)[0] * free
             if len(overlap) and float(overlap.max()) >= 0.5:
