@@ -9,7 +9,6 @@ same call that users make. Wall time counts other programs on the machine; CPU t
 
 import argparse
 import os
-
 import sys
 import tempfile
 import time
