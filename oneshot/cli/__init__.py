@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from oneshot import OneShotError, OneShotWarning, __version__
-from oneshot.cli import calibrate, people, recognise
+from oneshot.cli import calibrate, people, photos, recognise
 from oneshot.video import silence_libraries
 
 INTERRUPTED = 130
@@ -44,6 +44,9 @@ for command in (
     recognise.verify,
     recognise.compare,
     calibrate.calibrate,
+    photos.index,
+    photos.find,
+    photos.cluster,
 ):
     cli.add_command(command)
 

@@ -83,7 +83,7 @@ def verify(name: str, photo: Path, **options: Any) -> int:
     with open_gallery(options, model) as gallery:
         if name not in gallery.names:
             gallery.verify(name, Faces.empty().embeddings, threshold)  # raises, and says who there is
-        faces = _one_face(model, photo)
+        faces = one_face(model, photo)
         (similarity,) = [m.similarity for m in gallery.verify(name, faces.embeddings, threshold)] or [None]
     return _answer(similarity, threshold, f"is {name}", f"is not {name}", str(photo))
 
@@ -101,7 +101,7 @@ def compare(first: Path, second: Path, **options: Any) -> int:
     """
     model = open_model(options)
     threshold = threshold_from(options, model)
-    one, other = _one_face(model, first), _one_face(model, second)
+    one, other = one_face(model, first), one_face(model, second)
     for photo, faces in ((first, one), (second, other)):
         if not len(faces):
             return _answer(None, threshold, "", "", str(photo))
@@ -109,7 +109,7 @@ def compare(first: Path, second: Path, **options: Any) -> int:
     return _answer(similarity, threshold, "the same person", "different people", f"{first}, {second}")
 
 
-def _one_face(model: OneShot, photo: Path) -> Faces:
+def one_face(model: OneShot, photo: Path) -> Faces:
     """The face in a photo, or none.
 
     Raises:
