@@ -57,15 +57,14 @@ def test_a_thumbnail_shows_the_face_in_its_middle() -> None:
     assert thumb.shape == (128, 128, 3)
     inside = np.abs(thumb.astype(int) - image[140, 40]).max(2) < 30
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    np.testing.assert_allclose(
-        (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1), (24, 104, 24, 104), atol=1
-    )
+    edges = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+    np.testing.assert_allclose(edges, (24, 104, 24, 104), atol=1)
     assert thumb[:, :20].max() == 0  # outside the picture
 
 
 @pytest.fixture
 def indexed(tmp_path: Path, fake_weights: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Five photos with Rhea in three, Gus in two, Bo in one; the options of a command that uses their index."""
+    """Rhea in three photos, Gus in two, Bo in one, indexed; the options of commands that use it."""
     folder = tmp_path / "a & b"
     folder.mkdir()
     monkeypatch.chdir(tmp_path)
@@ -113,7 +112,7 @@ def test_cluster_writes_a_page(indexed: list[str], capfd: pytest.CaptureFixture[
     titles = (
         "Person 1: 3 faces in 3 photos",
         "Person 2: 2 faces in 2 photos",
-        "Seen once: 1 faces in 1 photos",
+        "Seen once: 1 face in 1 photo",
     )
     places = [page.index(title) for title in titles]
     assert places == sorted(places)

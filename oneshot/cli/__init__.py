@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from oneshot import OneShotError, OneShotWarning, __version__
-from oneshot.cli import calibrate, people, photos, recognise
+from oneshot.cli import calibrate, people, photos, recognise, watch
 from oneshot.video import silence_libraries
 
 INTERRUPTED = 130
@@ -31,6 +31,8 @@ def cli() -> None:
     oneshot enroll Ada ada/*.jpg        remember somebody by their photos
     oneshot identify party.jpg          who is in a photo
     oneshot verify Ada door.jpg         whether it is Ada: exit code 0 or 1
+    oneshot watch party.mp4             who is in a video, and when
+    oneshot index ~/Pictures            every face of a collection
     """
 
 
@@ -47,6 +49,7 @@ for command in (
     photos.index,
     photos.find,
     photos.cluster,
+    watch.watch,
 ):
     cli.add_command(command)
 
