@@ -10,13 +10,13 @@ from oneshot.files import replacing
 
 
 def add_sound(video: Path, source: Path, start: float = 0.0, end: float | None = None) -> bool:
-    """Put the sound of `source` from `start` to `end` seconds to the pictures in `video`, which is replaced.
+    """Put the sound of `source`, from `start` to `end` seconds, to the pictures of `video`, replacing it.
 
     Returns:
         Whether `source` has sound; if not, `video` stays as it is.
 
     Raises:
-        OneShotError: PyAV is missing, or the sound does not go into this kind of file; `video` stays as it is.
+        OneShotError: PyAV is missing, or the sound does not fit this kind of file; `video` stays as it is.
     """
     try:
         import av

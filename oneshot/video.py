@@ -2,7 +2,6 @@
 
 import math
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -17,6 +16,7 @@ import numpy as np
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.files import check_writable, replacing
 from oneshot.image import IMAGE_SUFFIXES, pictures_in, read_image
+from oneshot.live import Latest
 from oneshot.types import Image
 
 FOLDER_FPS = 1.0
@@ -57,13 +57,21 @@ class Source:
         return self._read()
 
 
-def frames(source: str | Path | int, every: int = 1, start: float = 0.0, end: float | None = None) -> Source:
+def frames(
+    source: str | Path | int,
+    every: int = 1,
+    start: float = 0.0,
+    end: float | None = None,
+    reconnect: float = 0.0,
+) -> Source:
     """Open a picture, a folder of pictures, a video file, a camera by its number, or a stream by its address.
 
-    Of all frames only each `every`-th is decoded and given; indices and times stay those of the source.
+    Of all frames only each `every`-th is decoded and given; indices and times stay those of the source. Of a
+    camera or a stream always the newest is given: whoever is too slow for all of them misses some.
 
     Args:
         start, end: seconds; frames before and after are left out. Of what is live only `end` counts.
+        reconnect: seconds to go on trying when a camera or a stream is interrupted; 0 ends there.
 
     Raises:
         OneShotError: there is no such thing, or it holds no frame; and while iterating: a damaged picture, or
@@ -77,9 +85,13 @@ def frames(source: str | Path | int, every: int = 1, start: float = 0.0, end: fl
     text = str(source)
     path = Path(text)
     if isinstance(source, int) or (text.isdecimal() and not path.exists()):
-        return _capture(int(text), f"camera {text}", "is it connected, and free?", every, span, live=True)
+        return _capture(
+            int(text), f"camera {text}", "is it connected, and free?", every, span, reconnect, live=True
+        )
     if "://" in text:
-        return _capture(text, text, "is the address right, and the sender on?", every, span, live=True)
+        return _capture(
+            text, text, "is the address right, and the sender on?", every, span, reconnect, live=True
+        )
     if path.is_dir():
         return _folder(path, every, span)
     if not path.exists():
@@ -117,15 +129,25 @@ def _folder(path: Path, every: int, span: tuple[float, float]) -> Source:
 
 
 def _capture(
-    where: str | int, name: str, remedy: str, every: int, span: tuple[float, float], live: bool = False
+    where: str | int,
+    name: str,
+    remedy: str,
+    every: int,
+    span: tuple[float, float],
+    reconnect: float = 0.0,
+    live: bool = False,
 ) -> Source:
-    # Of OpenCV's other readers some take broken files for good ones, and write to the terminal.
-    capture = cv2.VideoCapture(where, cv2.CAP_ANY if isinstance(where, int) else cv2.CAP_FFMPEG)
+    def connect() -> cv2.VideoCapture:
+        # Of OpenCV's other readers some take broken files for good ones, and write to the terminal.
+        return cv2.VideoCapture(where, cv2.CAP_ANY if isinstance(where, int) else cv2.CAP_FFMPEG)
+
+    capture = connect()
     if not capture.isOpened():
         raise OneShotError(f"{name}: cannot be opened; {remedy}")
     stated = capture.get(cv2.CAP_PROP_FPS)
     fps = stated if 0 < stated < 1000 else None  # streams may say 0, or their clock's 90,000
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    live = live and count <= 0  # a file on a server has an end, and all of it is wanted
     first = 0
     if span[0] and not live:
         capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * span[0])
@@ -135,18 +157,26 @@ def _capture(
     if live:
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a queue of old frames is what makes cameras lag
 
+    def newest() -> Iterator[Frame]:
+        shot = None
+        for shot in Latest(name, capture, connect, every, reconnect):
+            if shot.seconds >= span[1]:
+                return
+            yield Frame(*shot)
+        if shot is None:
+            raise OneShotError(f"{name}: no frame can be read from it; {remedy}")
+
     def read() -> Iterator[Frame]:
-        begun = time.monotonic()
         index, seconds, given = first, -1.0, False
         try:
             while capture.grab():
-                now = time.monotonic() - begun if live else capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                now = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 # Some containers state no times, or the same for all frames.
                 seconds = now if now > seconds else index / fps if fps else seconds
                 if seconds >= span[1]:
                     return
                 # A jump may land a little before the time asked for.
-                if index % every == 0 and (live or seconds >= span[0] - 1e-3):
+                if index % every == 0 and seconds >= span[0] - 1e-3:
                     ok, image = capture.retrieve()
                     if not ok:
                         break
@@ -159,11 +189,11 @@ def _capture(
             raise OneShotError(f"{name}: ends before {span[0]:g} s; give an earlier start")
         if index == 0:
             raise OneShotError(f"{name}: no frame can be read from it; {remedy}")
-        if not live and index < 0.9 * count:
+        if index < 0.9 * count:
             note = f"{name}: ended after {index} of the {count} frames it announces; it may be damaged"
             warnings.warn(note, OneShotWarning, stacklevel=2)
 
-    return Source(name, total, fps and fps / every, live, False, read)
+    return Source(name, total, fps and fps / every, live, False, newest if live else read)
 
 
 class VideoSink:

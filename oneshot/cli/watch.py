@@ -47,6 +47,13 @@ INTERRUPTED = 130
 @click.option("--every", type=click.IntRange(1), default=1, metavar="N", help="Look at each N-th frame only.")
 @click.option("--start", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Begin there.")
 @click.option("--end", type=click.FloatRange(0), metavar="SECONDS", help="Stop there.")
+@click.option(
+    "--reconnect",
+    type=click.FloatRange(0),
+    default=60.0,
+    metavar="SECONDS",
+    help="Go on trying for so long when a stream is interrupted (60).",
+)
 @with_gallery
 @with_threshold
 @with_model
@@ -59,6 +66,7 @@ def watch(
     every: int,
     start: float,
     end: float | None,
+    reconnect: float,
     **options: Any,
 ) -> int:
     """Follow the faces in a SOURCE (video, folder of frames, camera number, stream) and name them.
@@ -75,7 +83,7 @@ def watch(
     model = open_model(options)
     threshold = threshold_from(options, model)
     with _known(options, model) as gallery:
-        taken = frames(source, every, start, end)
+        taken = frames(source, every, start, end, reconnect)
         tracker = Tracker(gallery, threshold, model.side)
         seen = _Seen()
         with ExitStack() as stack:
