@@ -64,6 +64,12 @@ class Entry:
     model: str
 
     @property
+    def whole(self) -> bool:
+        """Whether every value is of its kind: SQLite keeps what it is given, and files get damaged."""
+        texts = (self.name, self.template, self.photo, self.model)
+        return all(isinstance(text, str) for text in texts) and isinstance(self.quality, float)
+
+    @property
     def about(self) -> str:
         """All that its sealed embedding belongs to."""
         return "\0".join((self.name, self.template, self.photo, self.model))
@@ -194,7 +200,9 @@ class Store:
                 "ORDER BY person, template, id",
                 given,
             ):
-                entry = Entry(names[person], *facts)
+                entry = Entry(names.get(person), *facts)
+                if not entry.whole:
+                    raise self._damaged()
                 self._check_model(entry.model, model)
                 row = self._embedding(entry, data)
                 if not entries:
@@ -206,7 +214,8 @@ class Store:
         return entries, embeddings
 
     def _embedding(self, entry: Entry, data: bytes) -> Floats:
-        opened = data if self._cipher is None else self._cipher.open(data, entry.about)
+        sealed = isinstance(data, bytes) and self._cipher is not None
+        opened = self._cipher.open(data, entry.about) if sealed and self._cipher else data
         if not isinstance(opened, bytes) or not opened or len(opened) % 4:
             raise self._damaged()
         return np.frombuffer(opened, "<f4")

@@ -15,7 +15,7 @@ import numpy as np
 
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.files import check_writable, replacing
-from oneshot.image import IMAGE_SUFFIXES, pictures_in, read_image
+from oneshot.image import IMAGE_SUFFIXES, MAX_PIXELS, pictures_in, read_image
 from oneshot.live import Latest
 from oneshot.types import Image
 
@@ -144,6 +144,12 @@ def _capture(
     capture = connect()
     if not capture.isOpened():
         raise OneShotError(f"{name}: cannot be opened; {remedy}")
+    width, height = (capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > MAX_PIXELS:
+        capture.release()
+        raise OneShotError(
+            f"{name}: {width:.0f}x{height:.0f} pixels are more than {MAX_PIXELS:,}; make it smaller first"
+        )
     stated = capture.get(cv2.CAP_PROP_FPS)
     fps = stated if 0 < stated < 1000 else None  # streams may say 0, or their clock's 90,000
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
