@@ -67,7 +67,7 @@ class Entry:
     def whole(self) -> bool:
         """Whether every value is of its kind: SQLite keeps what it is given, and files get damaged."""
         texts = (self.name, self.template, self.photo, self.model)
-        return all(isinstance(text, str) for text in texts) and isinstance(self.quality, float)
+        return bool(self.name) and all(isinstance(t, str) for t in texts) and isinstance(self.quality, float)
 
     @property
     def about(self) -> str:
@@ -200,7 +200,7 @@ class Store:
                 "ORDER BY person, template, id",
                 given,
             ):
-                entry = Entry(names.get(person), *facts)
+                entry = Entry(names.get(person, ""), *facts)
                 if not entry.whole:
                     raise self._damaged()
                 self._check_model(entry.model, model)

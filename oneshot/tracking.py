@@ -89,15 +89,15 @@ class Tracker:
             if seconds - track.end > PATIENCE:
                 track._looks.clear()  # a camera that runs for days sees many people
         self._alive = [track for track in self._alive if track._looks]
-        chosen = associate(faces, self._alive, self.threshold)
-        for i, track in enumerate(chosen):
-            known = track if track is not None else Track(len(self.tracks) + 1, seconds, seconds)
-            if track is None:
-                self.tracks.append(known)
-                self._alive.append(known)
-                chosen[i] = known
-            self._look(known, seconds, image, faces, i)
-        return [track for track in chosen if track is not None]
+        tracks = []
+        for i, known in enumerate(associate(faces, self._alive, self.threshold)):
+            track = known or Track(len(self.tracks) + 1, seconds, seconds)
+            if known is None:
+                self.tracks.append(track)
+                self._alive.append(track)
+            self._look(track, seconds, image, faces, i)
+            tracks.append(track)
+        return tracks
 
     def _look(self, track: Track, seconds: float, image: Image, faces: Faces, index: int) -> None:
         quality = assess(image, faces, index, self.side)

@@ -84,7 +84,8 @@ def verify(name: str, photo: Path, **options: Any) -> int:
         if name not in gallery.names:
             gallery.verify(name, Faces.empty().embeddings, threshold)  # raises, and says who there is
         faces = one_face(model, photo)
-        (similarity,) = [m.similarity for m in gallery.verify(name, faces.embeddings, threshold)] or [None]
+        matches = gallery.verify(name, faces.embeddings, threshold)
+    similarity = matches[0].similarity if matches else None
     return _answer(similarity, threshold, f"is {name}", f"is not {name}", str(photo))
 
 
