@@ -145,7 +145,7 @@ class Gallery:
     def names(self) -> list[str]:
         """Who is enrolled, in the order of enrolment."""
         self._refresh()
-        return list(dict.fromkeys(self._owners))
+        return list(self._rows)
 
     @property
     def people(self) -> list[Person]:
@@ -164,7 +164,8 @@ class Gallery:
         return self._templates
 
     def __len__(self) -> int:
-        return len(self.names)
+        self._refresh()
+        return len(self._rows)
 
     def identify(self, embeddings: Floats, threshold: float | None = None) -> list[Match]:
         """Who each face is, by exact search of all templates; no face gives an empty list.
@@ -187,8 +188,8 @@ class Gallery:
             OneShotError: also, if nobody has this name.
         """
         self._refresh()
-        rows = [i for i, owner in enumerate(self._owners) if owner == name]
-        if not rows:
+        rows = self._rows.get(name)
+        if rows is None:
             raise self._nobody(name)
         return self._compare(embeddings, self._templates[rows], [name] * len(rows), threshold)
 
@@ -271,6 +272,9 @@ class Gallery:
         templates = _normalised(embeddings)
         if len(starts) < len(entries):
             templates = _normalised(np.add.reduceat(templates, starts))
+        self._rows: dict[str, list[int]] = {}  # which templates are whose
+        for i, owner in enumerate(owners):
+            self._rows.setdefault(owner, []).append(i)
         self._entries, self._owners, self._templates, self._read_at = entries, owners, templates, version
 
     def _nobody(self, name: str) -> OneShotError:
