@@ -45,6 +45,13 @@ def saved(suffix: str) -> bytes:
         return path.read_bytes()
 
 
+def test_every_kind_states_its_size(tmp_path: Path) -> None:
+    for kind in KINDS:
+        assert header_size(encoded(kind)) == (52, 40), kind
+        (tmp_path / f"a{kind}").write_bytes(encoded(kind))
+        assert read_image(tmp_path / f"a{kind}").shape == (40, 52, 3)
+
+
 @st.composite
 def damaged(draw: st.DrawFn, source: Callable[[], bytes]) -> bytes:
     """Some bytes changed, some cut out or doubled, the end cut off."""
