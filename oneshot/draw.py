@@ -94,13 +94,13 @@ def _draw_label(canvas: Image, box: Floats, text: str, colour: Colour, unit: flo
     height, width = canvas.shape[:2]
     size = max(12, round(13 * unit))
     pad = max(3, size // 4)
-    text_width = _text_width(text, size)
-    tag_width, tag_height = text_width + 2 * pad, size + 2 * pad
+    letters = text_width(text, size)
+    tag_width, tag_height = letters + 2 * pad, size + 2 * pad
     x = int(np.clip(round(float(box[0])), 0, max(0, width - tag_width)))
     y = round(float(box[1])) - tag_height
     y = int(np.clip(y if y >= 0 else round(float(box[1])), 0, max(0, height - tag_height)))
     cv2.rectangle(canvas, (x, y), (x + tag_width - 1, y + tag_height - 1), colour, -1)
-    _put_text(canvas, text, (x + pad, y + pad + round(0.82 * size)), size)
+    put_text(canvas, text, (x + pad, y + pad + round(0.82 * size)), size)
 
 
 # OpenCV 5 carries a good font with most scripts; OpenCV 4 only draws the strokes of ASCII.
@@ -111,13 +111,15 @@ def _strokes(text: str) -> str:
     return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode() or "?"
 
 
-def _text_width(text: str, size: int) -> int:
+def text_width(text: str, size: int) -> int:
+    """Pixels that a text takes from left to right, `size` pixels high."""
     if _FONT is not None:
         return int(cv2.getTextSize((0, 0), text, (0, 0), _FONT, size, 600)[2])
     return int(cv2.getTextSize(_strokes(text), cv2.FONT_HERSHEY_SIMPLEX, size / 30, 1)[0][0])
 
 
-def _put_text(canvas: Image, text: str, origin: tuple[int, int], size: int) -> None:
+def put_text(canvas: Image, text: str, origin: tuple[int, int], size: int) -> None:
+    """Write dark letters, `size` pixels high, whose baseline begins at `origin` (x, y)."""
     if _FONT is not None:
         cv2.putText(canvas, text, origin, INK, _FONT, size, 600)
     else:

@@ -40,14 +40,16 @@ def read_image(path: Path | str) -> Image:
         raise OneShotError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     if not data:
         raise OneShotError(f"{path}: the file is empty; fetch it again")
-    size = header_size(data)
-    if size is not None and size[0] * size[1] > MAX_PIXELS:
-        raise OneShotError(
-            f"{path}: {size[0]}x{size[1]} pixels are more than {MAX_PIXELS:,}; make it smaller first"
-        )
     damaged = OneShotError(
         f"{path}: not a picture that OpenCV can read, or a damaged one; convert or fetch it again"
     )
+    size = header_size(data)
+    if size is None or min(size) < 1:
+        raise damaged  # of what does not state its size nobody knows how much memory it would take
+    if size[0] * size[1] > MAX_PIXELS:
+        raise OneShotError(
+            f"{path}: {size[0]}x{size[1]} pixels are more than {MAX_PIXELS:,}; make it smaller first"
+        )
     if _cut_short(data):
         raise damaged
     try:
@@ -62,7 +64,7 @@ def read_image(path: Path | str) -> Image:
 def header_size(data: bytes) -> tuple[int, int] | None:
     """Width and height as a picture's first bytes state them; None for other formats and broken headers.
 
-    Knows PNG, JPEG, GIF, BMP and WebP. OpenCV itself refuses what is over 2**30 pixels in the rest.
+    Knows PNG, JPEG, GIF, BMP, WebP, TIFF, JPEG 2000, AVIF and PNM.
     """
     try:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -70,6 +72,8 @@ def header_size(data: bytes) -> tuple[int, int] | None:
         if data.startswith((b"GIF87a", b"GIF89a")):
             return struct.unpack_from("<HH", data, 6)
         if data.startswith(b"BM"):
+            if data[14:18] == b"\x0c\0\0\0":  # the oldest form
+                return struct.unpack_from("<HH", data, 18)
             width, height = struct.unpack_from("<ii", data, 18)
             return abs(width), abs(height)  # rows from the top down have a negative height
         if data.startswith(b"\xff\xd8"):
@@ -78,6 +82,17 @@ def header_size(data: bytes) -> tuple[int, int] | None:
             return width, height
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             return _webp_size(data)
+        if data[:4] in (b"II*\0", b"MM\0*"):
+            return _tiff_size(data)
+        if data.startswith(b"\xff\x4f\xff\x51"):  # a bare JPEG 2000 codestream
+            return struct.unpack_from(">II", data, 8)
+        if data[4:8] == b"jP  ":
+            height, width = struct.unpack_from(">II", data, data.index(b"ihdr") + 4)
+            return width, height
+        if data[4:8] == b"ftyp":
+            return _largest_part(data)
+        if pnm := re.match(rb"P[1-6]\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s", data):
+            return int(pnm[1]), int(pnm[2])
     except (struct.error, ValueError):
         pass
     return None
@@ -104,6 +119,25 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
         width, height = struct.unpack_from("<HH", data, 26)
         return width & 0x3FFF, height & 0x3FFF
     return None
+
+
+def _tiff_size(data: bytes) -> tuple[int, int] | None:
+    """Of a TIFF's first picture: tags 256 and 257 of its directory, as short or long numbers."""
+    order = "<" if data.startswith(b"II") else ">"
+    (at,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, at)
+    sides = {}
+    for entry in range(at + 2, at + 2 + 12 * count, 12):
+        tag, kind = struct.unpack_from(f"{order}HH", data, entry)
+        if tag in (256, 257):
+            (sides[tag],) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, entry + 8)
+    return (sides[256], sides[257]) if len(sides) == 2 else None
+
+
+def _largest_part(data: bytes) -> tuple[int, int] | None:
+    """Of an AVIF's pictures, thumbnails and tiles, the size of the largest."""
+    parts = [struct.unpack_from(">II", data, found.end() + 4) for found in re.finditer(b"ispe", data)]
+    return max(parts, key=lambda part: part[0] * part[1], default=None)
 
 
 def _cut_short(data: bytes) -> bool:

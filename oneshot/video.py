@@ -1,7 +1,7 @@
 """Moving pictures in and out: one kind of source for picture, folder, video, camera, stream; and one sink."""
 
+import math
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -15,7 +15,8 @@ import numpy as np
 
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.files import check_writable, replacing
-from oneshot.image import IMAGE_SUFFIXES, pictures_in, read_image
+from oneshot.image import IMAGE_SUFFIXES, MAX_PIXELS, pictures_in, read_image
+from oneshot.live import Latest
 from oneshot.types import Image
 
 FOLDER_FPS = 1.0
@@ -56,10 +57,21 @@ class Source:
         return self._read()
 
 
-def frames(source: str | Path | int, every: int = 1) -> Source:
+def frames(
+    source: str | Path | int,
+    every: int = 1,
+    start: float = 0.0,
+    end: float | None = None,
+    reconnect: float = 0.0,
+) -> Source:
     """Open a picture, a folder of pictures, a video file, a camera by its number, or a stream by its address.
 
-    Of all frames only each `every`-th is decoded and given; indices and times stay those of the source.
+    Of all frames only each `every`-th is decoded and given; indices and times stay those of the source. Of a
+    camera or a stream always the newest is given: whoever is too slow for all of them misses some.
+
+    Args:
+        start, end: seconds; frames before and after are left out. Of what is live only `end` counts.
+        reconnect: seconds to go on trying when a camera or a stream is interrupted; 0 ends there.
 
     Raises:
         OneShotError: there is no such thing, or it holds no frame; and while iterating: a damaged picture, or
@@ -67,14 +79,21 @@ def frames(source: str | Path | int, every: int = 1) -> Source:
     """
     if every < 1:
         raise OneShotError(f"every={every} is out of range; give 1 for every frame, 2 for every other ...")
+    if start < 0 or (end is not None and end <= start):
+        raise OneShotError(f"from {start} to {end} s there is nothing; give an end after the start")
+    span = (start, math.inf if end is None else end)
     text = str(source)
     path = Path(text)
     if isinstance(source, int) or (text.isdecimal() and not path.exists()):
-        return _capture(int(text), f"camera {text}", "is it connected, and free?", every, live=True)
+        return _capture(
+            int(text), f"camera {text}", "is it connected, and free?", every, span, reconnect, live=True
+        )
     if "://" in text:
-        return _capture(text, text, "is the address right, and the sender on?", every, live=True)
+        return _capture(
+            text, text, "is the address right, and the sender on?", every, span, reconnect, live=True
+        )
     if path.is_dir():
-        return _folder(path, every)
+        return _folder(path, every, span)
     if not path.exists():
         raise OneShotError(f"{text}: no such picture, video or folder; check the name")
     if path.stat().st_size == 0:
@@ -82,57 +101,105 @@ def frames(source: str | Path | int, every: int = 1) -> Source:
     if path.suffix.lower() in IMAGE_SUFFIXES or cv2.haveImageReader(text):
         return Source(text, 1, None, False, True, lambda: iter([Frame(0, 0.0, read_image(path))]))
     return _capture(
-        text, text, "not a video that OpenCV can read, or a damaged one; convert or fetch it again", every
+        text,
+        text,
+        "not a video that OpenCV can read, or a damaged one; convert or fetch it again",
+        every,
+        span,
     )
 
 
-def _folder(path: Path, every: int) -> Source:
-    pictures = pictures_in(path)[::every]
-    if not pictures:
+def _folder(path: Path, every: int, span: tuple[float, float]) -> Source:
+    everything = pictures_in(path)
+    if not everything:
         raise OneShotError(f"{path}: no pictures in this folder; give one that has some")
+    pictures = [
+        (i, picture)
+        for i, picture in enumerate(everything)
+        if i % every == 0 and span[0] <= i / FOLDER_FPS < span[1]
+    ]
+    if not pictures:
+        raise OneShotError(f"{path}: ends before {span[0]:g} s; give an earlier start")
 
     def read() -> Iterator[Frame]:
-        for i, picture in enumerate(pictures):
-            yield Frame(i * every, i * every / FOLDER_FPS, read_image(picture))
+        for i, picture in pictures:
+            yield Frame(i, i / FOLDER_FPS, read_image(picture))
 
     return Source(str(path), len(pictures), FOLDER_FPS / every, False, False, read)
 
 
-def _capture(where: str | int, name: str, remedy: str, every: int, live: bool = False) -> Source:
-    # Of OpenCV's other readers some take broken files for good ones, and write to the terminal.
-    capture = cv2.VideoCapture(where, cv2.CAP_ANY if isinstance(where, int) else cv2.CAP_FFMPEG)
+def _capture(
+    where: str | int,
+    name: str,
+    remedy: str,
+    every: int,
+    span: tuple[float, float],
+    reconnect: float = 0.0,
+    live: bool = False,
+) -> Source:
+    def connect() -> cv2.VideoCapture:
+        # Of OpenCV's other readers some take broken files for good ones, and write to the terminal.
+        return cv2.VideoCapture(where, cv2.CAP_ANY if isinstance(where, int) else cv2.CAP_FFMPEG)
+
+    capture = connect()
     if not capture.isOpened():
         raise OneShotError(f"{name}: cannot be opened; {remedy}")
+    width, height = (capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > MAX_PIXELS:
+        capture.release()
+        raise OneShotError(
+            f"{name}: {width:.0f}x{height:.0f} pixels are more than {MAX_PIXELS:,}; make it smaller first"
+        )
     stated = capture.get(cv2.CAP_PROP_FPS)
     fps = stated if 0 < stated < 1000 else None  # streams may say 0, or their clock's 90,000
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    total = -(-count // every) if count > 0 and not live else None
+    live = live and count <= 0  # a file on a server has an end, and all of it is wanted
+    first = 0
+    if span[0] and not live:
+        capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * span[0])
+        first = max(0, round(capture.get(cv2.CAP_PROP_POS_FRAMES)))
+    last = min(float(count), span[1] * fps) if fps else count
+    total = max(1, math.ceil((last - first) / every)) if count > 0 and not live else None
     if live:
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a queue of old frames is what makes cameras lag
 
+    def newest() -> Iterator[Frame]:
+        shot = None
+        for shot in Latest(name, capture, connect, every, reconnect):
+            if shot.seconds >= span[1]:
+                return
+            yield Frame(*shot)
+        if shot is None:
+            raise OneShotError(f"{name}: no frame can be read from it; {remedy}")
+
     def read() -> Iterator[Frame]:
-        start = time.monotonic()
-        index, seconds = 0, -1.0
+        index, seconds, given = first, -1.0, False
         try:
             while capture.grab():
-                now = time.monotonic() - start if live else capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                now = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 # Some containers state no times, or the same for all frames.
                 seconds = now if now > seconds else index / fps if fps else seconds
-                if index % every == 0:
+                if seconds >= span[1]:
+                    return
+                # A jump may land a little before the time asked for.
+                if index % every == 0 and seconds >= span[0] - 1e-3:
                     ok, image = capture.retrieve()
                     if not ok:
                         break
+                    given = True
                     yield Frame(index, seconds, np.asarray(image, np.uint8))
                 index += 1
         finally:
             capture.release()
+        if span[0] and not given:
+            raise OneShotError(f"{name}: ends before {span[0]:g} s; give an earlier start")
         if index == 0:
             raise OneShotError(f"{name}: no frame can be read from it; {remedy}")
-        if not live and index < 0.9 * count:
+        if index < 0.9 * count:
             note = f"{name}: ended after {index} of the {count} frames it announces; it may be damaged"
             warnings.warn(note, OneShotWarning, stacklevel=2)
 
-    return Source(name, total, fps and fps / every, live, False, read)
+    return Source(name, total, fps and fps / every, live, False, newest if live else read)
 
 
 class VideoSink:

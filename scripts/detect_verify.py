@@ -23,10 +23,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning
+from oneshot.cipher import secret_from
 from oneshot.draw import draw
 from oneshot.files import check_writable, replacing
-from oneshot.gallery import FAR, threshold_at
 from oneshot.sightings import GAP, Sightings, records
+from oneshot.thresholds import FAR, threshold_at
 from oneshot.video import Source, VideoSink, frames, silence_libraries
 
 Number = TypeVar("Number", int, float)
@@ -109,10 +110,11 @@ def _gallery(args: argparse.Namespace, model: OneShot) -> Gallery:
     path: Path | None = args.gallery
     if path is None:
         gallery = Gallery(model)
-    elif path.suffix == ".npz" and not path.is_dir():
-        gallery = Gallery.load(path, model)
+    elif path.suffix == ".db" and args.enroll:  # whom one names for a single run does not stay in the file
+        gallery = Gallery(model)
+        gallery.merge(path, key=secret_from())
     else:
-        gallery = Gallery.from_folder(path, model)
+        gallery = Gallery.load(path, model, key=secret_from() if path.suffix == ".db" else None)
     for name, photo in args.enroll:
         gallery.enroll(name, [photo])
     return gallery
@@ -182,8 +184,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--gallery",
         type=Path,
-        metavar="DIR|NPZ",
-        help="a folder of photos, or one photo, a person; or a saved gallery",
+        metavar="DIR|DB|NPZ",
+        help="a folder of photos, or one photo, a person; or a gallery's file",
     )
     add(
         "--enroll",

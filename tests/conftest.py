@@ -8,11 +8,17 @@ from types import ModuleType
 
 import pytest
 from fake import write_model
+from hypothesis import settings
 
 from oneshot import OneShot
 
 # FFmpeg asks once in a process, at the first video; the script asks for the same.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+# Longer: pytest tests/test_fuzz.py --hypothesis-profile long
+settings.register_profile("short", max_examples=150, deadline=None, derandomize=True, database=None)
+settings.register_profile("long", max_examples=20_000, deadline=None, database=None)
+settings.load_profile("short")
 
 ROOT = Path(__file__).resolve().parents[1]
 

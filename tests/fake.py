@@ -42,6 +42,15 @@ def picture(width: int = 320, height: int = 240, **squares: tuple[int, int, int,
     return image
 
 
+def photo(name: str, side: int = 100, seed: int = 0) -> NDArray[np.uint8]:
+    """A BGR picture of one person that is fit to be enrolled: large, sharp; another one for each seed."""
+    image = picture(**{name: (60, 60, 60 + side, 60 + side)})
+    noise = np.random.default_rng(seed).integers(-30, 31, (side, side, 1))
+    square = image[60 : 60 + side, 60 : 60 + side]
+    square[:] = (square + noise).clip(0, 255)
+    return image
+
+
 def write_model(path: Path, **info: Any) -> Path:
     """The fake network as a file; `info` changes what it says about itself, None leaves a key out."""
     facts = {k: v for k, v in (INFO | info).items() if v is not None}

@@ -6,10 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fake import EMBEDDINGS, picture, write_model
+from fake import EMBEDDINGS, photo, picture, write_model
 
 from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning
-from oneshot.gallery import threshold_at
+from oneshot.quality import Limits
+from oneshot.thresholds import threshold_at
 
 RHEA, GUS, BO = picture(Rhea=(10, 10, 60, 60)), picture(Gus=(70, 10, 120, 60)), picture(Bo=(10, 70, 60, 120))
 
@@ -200,3 +201,121 @@ def test_thresholds_by_rate() -> None:
             threshold_at(far, known)
     with pytest.raises(OneShotError, match="choose from none"):
         threshold_at("1e-3", {})
+
+
+def test_a_person_may_have_several_templates_and_is_compared_with_each(model: OneShot) -> None:
+    gallery = Gallery(model)
+    gallery.enroll("Zoe", [RHEA])
+    gallery.enroll("Gus", [GUS])
+    gallery.enroll("Zoe", [BO, BO], template="with a beard")
+    assert gallery.names == ["Zoe", "Gus"] and len(gallery) == 2
+    np.testing.assert_allclose(gallery.templates, EMBEDDINGS[[0, 2, 1]], atol=1e-6)
+    assert [m.name for m in gallery.identify(EMBEDDINGS)] == ["Zoe", "Gus", "Zoe"]
+    zoe, gus = gallery.people
+    assert {label: len(q) for label, q in zoe.templates.items()} == {"": 1, "with a beard": 2}
+    assert gus.name == "Gus" and all(0 <= q <= 1 for q in gus.templates[""])
+
+
+def test_verify_compares_with_that_person_only(gallery: Gallery) -> None:
+    assert [m.name for m in gallery.verify("Gus", EMBEDDINGS)] == [None, "Gus", None]
+    assert gallery.verify("Gus", EMBEDDINGS[:0]) == []  # no face is no match
+    with pytest.raises(OneShotError, match="Bo: is not enrolled; enrolled are Rhea, Gus"):
+        gallery.verify("Bo", EMBEDDINGS)
+
+
+def test_removed_is_forgotten(gallery: Gallery) -> None:
+    assert gallery.remove("Rhea") == 1
+    assert gallery.names == ["Gus"] and gallery.identify(EMBEDDINGS[:1])[0].name is None
+    with pytest.raises(OneShotError, match="Rhea: is not enrolled; enrolled are Gus"):
+        gallery.remove("Rhea")
+
+
+def test_a_file_keeps_everything_and_others_see_it_at_once(model: OneShot, tmp_path: Path) -> None:
+    path = tmp_path / "g.db"
+    with Gallery(model, path) as one, Gallery.load(path, model) as other:
+        assert other.identify(EMBEDDINGS) == [Match(None, -1.0)] * 3
+        one.enroll("Rhea", [RHEA])
+        assert [m.name for m in other.identify(EMBEDDINGS)] == ["Rhea", None, None]
+        other.remove("Rhea")
+        assert len(one) == 0
+        one.enroll("Gus", [GUS, GUS])
+    assert list(tmp_path.iterdir()) == [path]
+    assert Gallery.load(path, model).names == ["Gus"]
+
+
+def test_a_file_of_another_model_is_refused(model: OneShot, tmp_path: Path) -> None:
+    Gallery(model, tmp_path / "g.db").enroll("Rhea", [RHEA])
+    other = OneShot(write_model(tmp_path / "o.onnx", weights_sha256="0" * 64))
+    with pytest.raises(OneShotError, match=r"g\.db: made with other weights \(ffffffffffff\)"):
+        Gallery(other, tmp_path / "g.db")
+    nameless = OneShot(write_model(tmp_path / "n.onnx", weights_sha256=None))
+    with pytest.raises(OneShotError, match="weights_sha256"):
+        Gallery(nameless, tmp_path / "n.db")
+
+
+def test_load_takes_files_and_folders_that_exist(model: OneShot, tmp_path: Path) -> None:
+    with pytest.raises(OneShotError, match=r"none\.db: no such gallery"):
+        Gallery.load(tmp_path / "none.db", model)
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(OneShotError, match=r"empty\.db: the file is empty"):
+        Gallery.load(tmp_path / "empty.db", model)
+    with pytest.raises(OneShotError, match=r"ends in \.db"):
+        Gallery(model, tmp_path / "g.sqlite")
+    assert Gallery.load(people(tmp_path / "people"), model).names == ["Rhea", "Gus"]
+
+
+def test_merge_brings_in_others_once(gallery: Gallery, model: OneShot, tmp_path: Path) -> None:
+    gallery.enroll("Rhea", [BO], template="old")
+    gallery.save(tmp_path / "g.npz")
+    with Gallery(model, tmp_path / "g.db") as mine:
+        mine.enroll("Gus", [GUS])
+        assert mine.merge(tmp_path / "g.npz") == 2
+        assert mine.merge(tmp_path / "g.npz") == 0
+        assert {p.name: list(p.templates) for p in mine.people} == {"Gus": [""], "Rhea": ["", "old"]}
+    again = Gallery(model)
+    assert again.merge(tmp_path / "g.db") == 3
+
+
+def test_an_encrypted_gallery(model: OneShot, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    key = b"a secret of some length"
+    with Gallery(model, tmp_path / "g.db", key=key) as gallery:
+        gallery.enroll("Rhea", [RHEA])
+    assert Gallery.load(tmp_path / "g.db", model, key=key).identify(EMBEDDINGS)[0].name == "Rhea"
+    with pytest.raises(OneShotError, match="is encrypted"):
+        Gallery.load(tmp_path / "g.db", model)
+
+
+def test_with_limits_poor_photos_are_named_and_left_out(model: OneShot, tmp_path: Path) -> None:
+    gallery = Gallery(model, tmp_path / "g.db")
+    both = photo("Rhea")
+    both[10:40, 10:40] = picture(Gus=(0, 0, 30, 30))[:30, :30]
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8 cut")
+    photos = [photo("Rhea"), RHEA, photo("Rhea", side=30), both, picture(), tmp_path / "cut.jpg"]
+    photos += [photo("Rhea"), photo("Rhea", seed=1), photo("Rhea", seed=2), photo("Gus")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        outcome = gallery.enroll("Rhea", photos, limits=Limits())
+    assert [shot.label for shot in outcome.used] == [f"Rhea's photo {i}" for i in (1, 8, 9)]
+    reasons = {
+        "Rhea's photo 2": "the face is blurred; take a sharper one",
+        "Rhea's photo 3": "the face is too small (30 pixels of 40); crop it closer",
+        "Rhea's photo 4": "2 faces found; crop it to the one meant",
+        "Rhea's photo 5": "no face found in it; enroll a photo that shows the face clearly",
+        str(
+            tmp_path / "cut.jpg"
+        ): "not a picture that OpenCV can read, or a damaged one; convert or fetch it again",
+        "Rhea's photo 7": "already enrolled",
+        "Rhea's photo 10": "does not look like the person's other photos; check who it shows",
+    }
+    assert outcome.left_out == reasons
+    np.testing.assert_allclose(gallery.templates, EMBEDDINGS[:1], atol=1e-6)
+    again = gallery.enroll("Rhea", photos[:1], limits=Limits())  # the same command twice does no harm
+    assert (again.used, again.left_out) == ([], {"Rhea's photo 1": "already enrolled"})
+    with pytest.raises(
+        OneShotError, match=r"Rhea: none of the photos can be enrolled \(.*check who it shows"
+    ):
+        gallery.enroll("Rhea", [photo("Gus")], limits=Limits())
+    with pytest.raises(OneShotError, match="Ada: none of the photos can be enrolled"):
+        gallery.enroll("Ada", [photo("Rhea"), photo("Gus")], limits=Limits())  # nobody knows which is Ada
+    assert [len(p.templates[""]) for p in gallery.people] == [3]

@@ -171,3 +171,32 @@ def test_sinks_that_cannot_be_written(tmp_path: Path, name: str, message: str) -
     (tmp_path / "folder.mp4").mkdir()
     with pytest.raises(OneShotError, match=message):
         VideoSink(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+def test_from_start_to_end_of_a_video(tmp_path: Path, suffix: str) -> None:
+    path = write_video(tmp_path / f"v{suffix}", count=40, fps=10)
+    got = list(frames(path, start=1.5, end=3.0))
+    assert [f.number for f in got] == list(range(15, 30))
+    np.testing.assert_allclose([f.seconds for f in got], np.arange(15, 30) / 10, atol=2e-3)
+    np.testing.assert_allclose([f.image.mean() for f in got], [20 * i % 256 for i in range(15, 30)], atol=6)
+    assert frames(path, start=1.5, end=3.0).total == 15
+    assert [f.number for f in frames(path, every=4, start=1.5, end=3.0)] == [16, 20, 24, 28]
+    assert [f.number for f in frames(path, start=3.8)] == [38, 39]
+
+
+def test_a_span_without_frames(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", count=10, fps=10)
+    with pytest.raises(OneShotError, match=r"v\.mp4: ends before 5 s; give an earlier start"):
+        list(frames(path, start=5))
+    with pytest.raises(OneShotError, match="from 2 to 1 s there is nothing"):
+        frames(path, start=2, end=1)
+
+
+def test_from_start_to_end_of_a_folder(tmp_path: Path) -> None:
+    for i in range(6):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), shade(i))
+    assert [f.number for f in frames(tmp_path, start=1, end=4)] == [1, 2, 3]
+    assert [f.number for f in frames(tmp_path, every=2, start=1)] == [2, 4]
+    with pytest.raises(OneShotError, match="ends before 9 s"):
+        frames(tmp_path, start=9)

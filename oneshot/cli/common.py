@@ -1,0 +1,140 @@
+"""Options that several commands share, and what they open."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from oneshot import Gallery, OneShot, OneShotError
+from oneshot.cipher import secret_from
+from oneshot.thresholds import FAR, threshold_at
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+OUT = Console(highlight=False, markup=False)
+ERR = Console(stderr=True, highlight=False, markup=False)
+"""Progress and notes go there: what is printed is the answer."""
+
+FILE = click.Path(path_type=Path)
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+with_model = _options(
+    click.option("--weights", type=FILE, metavar="FILE", help=".onnx or .safetensors (the shipped ones)."),
+    click.option(
+        "--side",
+        type=click.IntRange(32, 1 << 14),
+        default=640,
+        help="Scale larger pictures down to this side (640).",
+    ),
+    click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="CPU threads (all)."),
+)
+
+with_gallery = _options(
+    click.option(
+        "-g",
+        "--gallery",
+        type=FILE,
+        envvar="ONESHOT_GALLERY",
+        default=Path("gallery.db"),
+        help="The gallery's file (gallery.db, or what ONESHOT_GALLERY names).",
+    ),
+    click.option(
+        "--key-file",
+        type=FILE,
+        envvar="ONESHOT_KEY_FILE",
+        metavar="FILE",
+        help="The secret of an encrypted gallery; or the variable ONESHOT_KEY holds it.",
+    ),
+)
+
+with_threshold = _options(
+    click.option("--far", help=f"False accept rate that sets the threshold ({FAR})."),
+    click.option(
+        "--threshold",
+        type=click.FloatRange(-1, 1),
+        metavar="COSINE",
+        help="Least similarity; overrides --far.",
+    ),
+    click.option(
+        "--calibration",
+        type=FILE,
+        metavar="FILE",
+        help="Take --far's threshold from what oneshot calibrate --json wrote.",
+    ),
+)
+
+
+def open_model(options: Mapping[str, Any]) -> OneShot:
+    """The network that --weights, --side and --threads name; other options are left alone."""
+    return OneShot(options["weights"], side=options["side"], threads=options["threads"])
+
+
+def open_gallery(options: Mapping[str, Any], model: OneShot, create: bool = False) -> Gallery:
+    """The gallery that --gallery and --key-file name; `create` makes its file if there is none.
+
+    Raises:
+        OneShotError: there is none, or as Gallery does.
+    """
+    path: Path = options["gallery"]
+    encrypted = path.suffix == ".db" and not path.is_dir()
+    key = secret_from(options["key_file"]) if encrypted else None
+    return Gallery(model, path, key=key) if create else Gallery.load(path, model, key=key)
+
+
+def threshold_from(options: Mapping[str, Any], model: OneShot) -> float:
+    """The cosine that --threshold, --far and --calibration ask for.
+
+    Raises:
+        OneShotError: no threshold was measured for that rate, or the calibration is of another model.
+    """
+    if options["threshold"] is not None:
+        return float(options["threshold"])
+    known = model.thresholds
+    path: Path | None = options["calibration"]
+    if path is not None:
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            sha, known = facts["weights_sha256"], {str(k): float(v) for k, v in facts["thresholds"].items()}
+        except FileNotFoundError:
+            raise OneShotError(f"{path}: no such calibration; make one with oneshot calibrate") from None
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise OneShotError(f"{path}: not a calibration; make one with oneshot calibrate --json") from None
+        if sha != model.info.get("weights_sha256"):
+            raise OneShotError(f"{path}: measured with other weights; calibrate these")
+    return threshold_at(options["far"] or FAR, known)
+
+
+@contextmanager
+def progress(total: int | None, unit: str) -> Iterator[Callable[[], None]]:
+    """A bar on the terminal, if there is one; call what it gives after each step."""
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+    with Progress(*columns, console=ERR, disable=not ERR.is_terminal, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.update(task, advance=1)
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """ "1 photo", "2 photos"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(items: Iterable[T], with_progress: Callable[[], None]) -> Iterator[T]:
+    """The items one by one, each counted when it is done."""
+    for item in items:
+        yield item
+        with_progress()
