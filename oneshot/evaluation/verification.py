@@ -1,6 +1,7 @@
 """How well scores tell pairs of the same person from pairs of different people.
 
-A score is a cosine similarity, (P,) float; a pair is accepted when its score is at or above the threshold.
+A score is a similarity, (P,) float, the greater the more alike; a pair is accepted when its score is at or
+above the threshold.
 NaN stands for a pair in which a face was not found, and counts against us wherever that is not flattering:
 
 - accuracy: always an error, whoever is in the pair;
@@ -24,6 +25,16 @@ FARS = ("1e-2", "1e-3", "0")
 def cosine(first: Floats, second: Floats) -> Floats:
     """(P, D), (P, D) of unit length → (P,); NaN where either row is NaN (no face)."""
     return np.einsum("pd,pd->p", first, second)
+
+
+def chi_square(first: Floats, second: Floats) -> Floats:
+    """Minus the χ² distance, sum of (a - b)² / (a + b): (P, D), (P, D), none negative → (P,), at most 0.
+
+    The measure of SqueezeFacePoseNet's paper. Numbers that are 0 in both add nothing; NaN rows give NaN.
+    """
+    total = first + second
+    shares = np.divide((first - second) ** 2, total, out=np.zeros_like(total), where=total != 0)
+    return -shares.sum(1)
 
 
 def threshold_at_far(impostors: Floats, far: float) -> float:
