@@ -14,9 +14,6 @@ from torch.nn import functional as F
 
 from oneshot.models.backbone import EXPAND, IMAGENET_STD, SQUEEZE, Fire
 
-SIDE = 113
-"""Pixels: the input's side."""
-
 DESCRIPTOR = 1000
 MEAN = (131.0912, 103.8827, 91.4953)
 """RGB, subtracted from pixels of 0..255; there is no division (the authors' usage of their file)."""

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from oneshot.models.one_pass import one_pass
+from oneshot.models.squeezefaceposenet import DESCRIPTOR, SqueezeFacePoseNet
 from oneshot.models.weights import load_network
 
 Array = NDArray[np.float32]
@@ -44,3 +45,10 @@ class TorchBackend:
         maps = self.net.backbone(torch.from_numpy(image).permute(0, 3, 1, 2).float())
         sampled = (*self.net.thinned(maps.s2, maps.s4, maps.s8), *maps[2:])
         return self.net.embed(sampled, torch.from_numpy(np.asarray(landmarks, np.float32))).numpy()
+
+
+@torch.inference_mode()
+def describe_crops(net: SqueezeFacePoseNet, crops: NDArray[np.uint8]) -> Array:
+    """Descriptors (N, 1000), as they are, of BGR crops (N, 113, 113, 3), in one batch; N may be 0."""
+    rgb = torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).permute(0, 3, 1, 2).float()
+    return net(rgb).numpy() if len(rgb) else np.empty((0, DESCRIPTOR), np.float32)
