@@ -10,8 +10,7 @@ import numpy as np
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.files import replacing
 from oneshot.image import natural_order, pictures_in, read_image
-from oneshot.predictor import OneShot
-from oneshot.types import Floats, Image, Match
+from oneshot.types import Floats, Image, Match, Model
 
 FAR = "1e-3"
 """The false accept rate whose threshold is used where none is given."""
@@ -26,13 +25,13 @@ class Gallery:
         model: the network that describes the faces, here and later.
     """
 
-    def __init__(self, model: OneShot):
+    def __init__(self, model: Model):
         self.model = model
         self._photos: dict[str, Floats] = {}  # by name: (photos, D), one embedding a photo
         self._templates: Floats | None = None  # worked out when asked for; a video asks at every frame
 
     @classmethod
-    def from_folder(cls, folder: Path | str, model: OneShot) -> "Gallery":
+    def from_folder(cls, folder: Path | str, model: Model) -> "Gallery":
         """Enroll a folder: each folder in it is a person, and so is each photo directly in it, by its name.
 
         Raises:
@@ -167,7 +166,7 @@ class Gallery:
             )
 
     @classmethod
-    def load(cls, path: Path | str, model: OneShot) -> "Gallery":
+    def load(cls, path: Path | str, model: Model) -> "Gallery":
         """Read what `save` wrote.
 
         Raises:
@@ -232,7 +231,7 @@ def _normalised(vectors: Floats) -> Floats:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-12)
 
 
-def _fingerprint(model: OneShot) -> str:
+def _fingerprint(model: Model) -> str:
     sha = model.info.get("weights_sha256")
     if not sha:
         raise OneShotError(

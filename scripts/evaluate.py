@@ -21,7 +21,7 @@ from oneshot.evaluation import data, detection, lfw, peers, pose, references, re
 from oneshot.files import check_writable
 from oneshot.predictor import OneShot
 from oneshot.runtime import default_weights
-from oneshot.types import Image
+from oneshot.types import Detected, Image
 
 ERRORS = Console(stderr=True)
 """Progress goes there too: what is printed is the table."""
@@ -115,7 +115,7 @@ def run_detection(args: argparse.Namespace) -> dict[str, Any]:
     return {**detection.evaluate_detection(dataset, found, **settings), "detector": args.detector, **settings}
 
 
-def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], detection.Detected], float]:
+def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], Detected], float]:
     """The detector with scores from LOW_SCORE up, and the threshold at which it is used."""
     folder = references.peers_folder(args.peers)
     if args.detector == "yunet":

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.evaluation.data import Pairs
-from oneshot.evaluation.detection import Detected
 from oneshot.evaluation.verification import Verification, all_pairs_thresholds, cosine, verify
-from oneshot.types import Faces, Image
+from oneshot.types import Detected, Faces, Image
 
 Floats = NDArray[np.floating]
 Aligned = Callable[[Image, Floats], Floats]

@@ -1,5 +1,7 @@
 """The torch backend: the same call as the ONNX one, for research and for checking the export."""
 
+import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,25 @@ class TorchBackend:
         maps = self.net.backbone(torch.from_numpy(image).permute(0, 3, 1, 2).float())
         sampled = (*self.net.thinned(maps.s2, maps.s4, maps.s8), *maps[2:])
         return self.net.embed(sampled, torch.from_numpy(np.asarray(landmarks, np.float32))).numpy()
+
+
+def as_onnx(net: torch.nn.Module, crops: torch.Tensor) -> bytes:
+    """A network from crops to embeddings as an ONNX file, batch dynamic; `crops` shows the input's shape."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        # The older exporter is deprecated, but its graph runs a fifth faster (EdgeFace, measured).
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            net,
+            (crops,),
+            file,  # type: ignore[arg-type]
+            input_names=["crops"],
+            output_names=["embeddings"],
+            dynamic_axes={"crops": {0: "n"}, "embeddings": {0: "n"}},
+            opset_version=18,
+            dynamo=False,
+        )
+    return file.getvalue()
 
 
 @torch.inference_mode()
