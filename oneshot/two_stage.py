@@ -65,7 +65,7 @@ class TwoStage:
         from oneshot.runtime.mtcnn import SCORE_THRESHOLD, Mtcnn
 
         self.score_threshold = threshold_in("score_threshold", score_threshold, {}, SCORE_THRESHOLD)
-        self.recognise = CropRecogniser(_weights(weights), threads)
+        self.recognise = CropRecogniser(two_stage_weights(weights), threads)
         self.detect = detector or Mtcnn(side, min_side, self.score_threshold, threads)
         self.crop: Crop = crop
         self.max_faces = max_faces
@@ -103,7 +103,8 @@ class TwoStage:
         return Faces(corners.astype(np.float32), scores, landmarks, embeddings)
 
 
-def _weights(given: str | Path | None) -> Path:
+def two_stage_weights(given: str | Path | None) -> Path:
+    """The file named, else the shipped one; OneShotError where there is none or it is of another kind."""
     path = default_weights(WEIGHTS) if given is None else Path(given)
     if given is None and not path.is_file():
         raise OneShotError(

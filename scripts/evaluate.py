@@ -21,7 +21,9 @@ from oneshot.evaluation import data, detection, lfw, peers, pose, references, re
 from oneshot.files import check_writable
 from oneshot.predictor import OneShot
 from oneshot.runtime import default_weights
-from oneshot.types import Detected, Image
+from oneshot.runtime.mtcnn import SCORE_THRESHOLD, Mtcnn
+from oneshot.two_stage import TwoStage, two_stage_weights
+from oneshot.types import Detected, Image, Model
 
 ERRORS = Console(stderr=True)
 """Progress goes there too: what is printed is the table."""
@@ -63,6 +65,15 @@ def _parser() -> argparse.ArgumentParser:
         "--models", type=Path, help="folder of the teacher's weights (default: DATA/../models)"
     )
     people.add_argument("--fast", action="store_true", help="leave out the parts measured for comparison")
+    people.add_argument(
+        "--pipeline", choices=("one-pass", "two-stage"), default="one-pass", help="what --weights are for"
+    )
+    people.add_argument(
+        "--finder", choices=("mtcnn", "scrfd500m"), default="mtcnn", help="the two-stage path's detector"
+    )
+    people.add_argument(
+        "--crop", choices=("aligned", "box"), default="aligned", help="the two-stage path's crops"
+    )
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True)
     command = commands.add_parser("lfw", parents=[common, people], help="LFW's 6,000 pairs, whole photos")
@@ -70,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--mirror", action="store_true", help="add each photo's mirror image")
     command.set_defaults(command=run_lfw)
     command = commands.add_parser("detection", parents=[common], help="average precision on the eval scenes")
-    command.add_argument("--detector", choices=("oneshot", "yunet", "scrfd500m"), default="oneshot")
+    command.add_argument("--detector", choices=("oneshot", "yunet", "scrfd500m", "mtcnn"), default="oneshot")
     command.add_argument("--min-side", type=int, help="enlarge smaller photos to this side (default: --side)")
     command.set_defaults(command=run_detection)
     command = commands.add_parser("pose", parents=[common, people], help="templates compared across poses")
@@ -84,21 +95,25 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _network(args: argparse.Namespace, **settings: Any) -> OneShot:
-    return OneShot(args.weights, side=args.side, min_side=args.min_side, threads=args.threads, **settings)
+def _network(args: argparse.Namespace) -> Model:
+    settings = {"side": args.side, "min_side": args.min_side, "threads": args.threads}
+    if args.pipeline == "one-pass":
+        return OneShot(args.weights, **settings)
+    detector = references.scrfd(args.peers, args.threads or 1) if args.finder == "scrfd500m" else None
+    return TwoStage(args.weights, detector=detector, crop=args.crop, **settings)
 
 
 def run_lfw(args: argparse.Namespace) -> dict[str, Any]:
     pairs = data.lfw_pairs(args.data / "lfw_pairs.txt").every(args.every)
     network = _network(args)
     finder = {"landmarks": lambda: references.given_landmarks(args.peers, args.threads or 1)}
-    parts, notes = _comparisons(args, finder)
-    landmarks = parts.pop("landmarks", None)
-    if landmarks is None:  # then there is nothing to run the network or the teacher on
-        parts, landmarks = {}, lambda photo: lfw.NO_LANDMARKS
+    aligned, notes = _comparisons(args, finder)
+    landmarks = aligned.pop("landmarks", None)
+    if landmarks is None:  # then there is nothing to run a recogniser on
+        aligned, landmarks = {}, lambda photo: lfw.NO_LANDMARKS
     images = data.chosen(data.TarImages(args.data / "lfw.tar"), pairs.names)
     photos = track(((photo, landmarks(photo)) for photo in images), "LFW", len(pairs.names), console=ERRORS)
-    passes = lfw.run(network, photos, photo_side=args.photo_side, mirror=args.mirror, **parts)
+    passes = lfw.run(network, photos, photo_side=args.photo_side, mirror=args.mirror, aligned=aligned)
     settings = {"photo_side": args.photo_side, "mirror": args.mirror, "side": args.side, "every": args.every}
     return {**lfw.figures(passes, pairs), **settings, "notes": notes}
 
@@ -122,7 +137,10 @@ def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], Detected], fl
         return peers.Yunet(folder, args.side, args.min_side, detection.LOW_SCORE), 0.9
     if args.detector == "scrfd500m":
         return peers.Scrfd(folder, args.side, args.min_side, detection.LOW_SCORE, args.threads or 1), 0.5
-    network = _network(args, max_faces=2 * detection.MAX_DETECTIONS)
+    if args.detector == "mtcnn":
+        return Mtcnn(args.side, args.min_side, detection.LOW_SCORE, args.threads), SCORE_THRESHOLD
+    settings = {"side": args.side, "min_side": args.min_side, "threads": args.threads}
+    network = OneShot(args.weights, max_faces=2 * detection.MAX_DETECTIONS, **settings)
     threshold, network.score_threshold = network.score_threshold, detection.LOW_SCORE
     return network, threshold
 
@@ -143,18 +161,20 @@ def run_pose(args: argparse.Namespace) -> dict[str, Any]:
 def _comparisons(
     args: argparse.Namespace, more: dict[str, Callable[[], Any]]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The network and its teacher at given landmarks, and `more`; a sentence for what is not at hand."""
+    """The network's recogniser and its teacher at given landmarks, and `more`; notes on what is not there."""
     if args.fast:
         return {}, ["comparisons left out (--fast)"]
     models = args.models or args.data / ".." / "models"
-    weights = args.weights or default_weights()
-    return references.available(
-        {
-            **more,
-            "student": lambda: references.student(weights, args.side, args.min_side, args.threads or 1),
-            "teacher": lambda: references.teacher(models, args.threads or 1),
-        }
-    )
+    threads = args.threads or 1
+    if args.pipeline == "two-stage":
+        more["given_landmarks"] = lambda: references.squeezefaceposenet(
+            two_stage_weights(args.weights), threads
+        )
+    else:
+        weights = args.weights or default_weights()
+        more["given_landmarks"] = lambda: references.student(weights, args.side, args.min_side, threads)
+    more["teacher"] = lambda: references.teacher(models, threads)
+    return references.available(more)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def test_lfw_says_what_it_cannot_compare(script: ModuleType, folder: Path) -> No
     result = json.loads(out.read_text())
     assert result["accuracy"] == 100
     assert result["accuracy_teacher"] is None
-    assert [note.split(" ")[0] for note in result["notes"]] == ["landmarks", "student", "teacher"]
+    assert [note.split(" ")[0] for note in result["notes"]] == ["landmarks", "given_landmarks", "teacher"]
 
 
 def test_detection_writes_the_figures(script: ModuleType, folder: Path) -> None:
