@@ -23,17 +23,17 @@ def shown(face: np.ndarray) -> tuple[float, float, float, float]:
 def test_the_papers_crop_is_the_middle_of_the_box_and_a_third() -> None:
     face = box_crop(ruler(), np.array([60, 50, 120, 130]))
     assert face.shape == (SIDE, SIDE, 3) and face.dtype == np.uint8
-    # 60 x 80 becomes 78 x 104; 224 / 256 of 78 are 68.25, about the centre (90, 90).
-    np.testing.assert_allclose(shown(face), (90 - 34, 90 - 34, 90 + 34, 90 + 34), atol=1.1)
+    # 60 x 80 becomes 104 x 104; 224 / 256 of that are 91, about the centre (90, 90).
+    np.testing.assert_allclose(shown(face), (90 - 45.5, 90 - 45.5, 90 + 45.5, 90 + 45.5), atol=1.1)
 
 
 def test_the_training_crop_moves_within_the_wider_box() -> None:
     rng = np.random.default_rng(0)
     spots = np.array([shown(box_crop(ruler(), np.array([60, 50, 120, 130]), rng)) for _ in range(200)])
-    assert np.allclose(spots[:, 2] - spots[:, 0], 68, atol=2)
+    assert np.allclose(spots[:, 2] - spots[:, 0], 91, atol=2)
     low, high = spots.min(0), spots.max(0)
-    np.testing.assert_allclose(low[:2], (90 - 39, 90 - 52), atol=2)
-    np.testing.assert_allclose(high[2:], (90 + 39, 90 + 52), atol=2)
+    np.testing.assert_allclose(low[:2], (90 - 52, 90 - 52), atol=2)
+    np.testing.assert_allclose(high[2:], (90 + 52, 90 + 52), atol=2)
 
 
 @pytest.mark.parametrize(

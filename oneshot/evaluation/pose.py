@@ -133,6 +133,14 @@ def pose_figures(
     return result
 
 
+def pose_scores(
+    records: Records, embeddings: Floats, size: int, measure: Measure = cosine
+) -> dict[str, tuple[Floats, NDArray[np.bool_]]]:
+    """By pair of poses: the scores (K,) behind `pose_figures`, and which are the same person's."""
+    chosen = templates(records, size)
+    return _scores(chosen, chosen, embeddings, PAIRS, measure)
+
+
 def outlook_figures(
     records: Records, embeddings: Floats, size: int = 5, measure: Measure = cosine
 ) -> dict[str, Any]:
@@ -160,9 +168,20 @@ def _figures(
     pairs: Sequence[tuple[str, str]],
     measure: Measure,
 ) -> dict[str, Any]:
+    scored = _scores(enrolled, queries, embeddings, pairs, measure)
+    return {pair: error_rates(scores, same) for pair, (scores, same) in scored.items()}
+
+
+def _scores(
+    enrolled: Sequence[Template],
+    queries: Sequence[Template],
+    embeddings: Floats,
+    pairs: Sequence[tuple[str, str]],
+    measure: Measure,
+) -> dict[str, tuple[Floats, NDArray[np.bool_]]]:
     first, second = means(enrolled, embeddings), means(queries, embeddings)
     result = {}
     for pair in pairs:
         a, b, same = trials(enrolled, queries, *pair)
-        result["/".join(pair)] = error_rates(compared(first, second, a, b, measure), same)
+        result["/".join(pair)] = compared(first, second, a, b, measure), same
     return result

@@ -110,16 +110,29 @@ def figures(
 
     descriptors: (30 P, D) in the order of `PosePhotos`; NaN where no face was found.
     """
+    result: dict[str, Any] = {"missed": int(np.isnan(descriptors).any(1).sum()), "images": len(descriptors)}
+    for size in sizes:
+        scored = pose_scores(descriptors, size, measure)
+        result[str(size)] = {pair: error_rates(scores, same) for pair, (scores, same) in scored.items()}
+    return result
+
+
+def pose_scores(
+    descriptors: Floats, size: int, measure: Measure = chi_square
+) -> dict[str, tuple[Floats, NDArray[np.bool_]]]:
+    """By pair of poses: the scores (K,) behind `figures`, and which are the same person's.
+
+    Raises:
+        OneShotError: there are too few people for the protocol.
+    """
     grid = descriptors.reshape(-1, len(POSES), PHOTOS, descriptors.shape[1])
     if len(grid) <= IMPOSTORS:
         raise OneShotError(
             f"{len(grid)} people: the protocol needs more than {IMPOSTORS}; give the whole list"
         )
-    result: dict[str, Any] = {"missed": int(np.isnan(descriptors).any(1).sum()), "images": len(descriptors)}
-    for size in sizes:
-        rows = templates(grid, size).reshape(-1, descriptors.shape[1])
-        result[str(size)] = {}
-        for pair in PAIRS:
-            a, b, same = trials(len(grid), PHOTOS // size, *(POSES.index(pose) for pose in pair))
-            result[str(size)]["/".join(pair)] = error_rates(compared(rows, rows, a, b, measure), same)
+    rows = templates(grid, size).reshape(-1, descriptors.shape[1])
+    result = {}
+    for pair in PAIRS:
+        a, b, same = trials(len(grid), PHOTOS // size, *(POSES.index(pose) for pose in pair))
+        result["/".join(pair)] = compared(rows, rows, a, b, measure), same
     return result
