@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Measure a network: `lfw` (who is who), `detection` (faces found), `pose` (who is who across poses).
+"""Measure a network: `lfw` (who is who), `detection` (faces found), `pose` (who is who across poses),
+`vggface2-pose` (the same by SqueezeFacePoseNet's own protocol, for those who have its photos).
 
 Each prints a table and, with --json, writes its figures. Sets: see --data's files in
-oneshot/evaluation/data.py.
+oneshot/evaluation/data.py and vggface2.py.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,15 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from oneshot.crop import crop
 from oneshot.errors import OneShotError
-from oneshot.evaluation import data, detection, lfw, peers, pose, references, report
+from oneshot.evaluation import data, detection, lfw, peers, plots, pose, references, report, vggface2
+from oneshot.evaluation.verification import chi_square, cosine
 from oneshot.files import check_writable
+from oneshot.image import read_image
 from oneshot.predictor import OneShot
 from oneshot.runtime import default_weights
+from oneshot.runtime.crops import CropRecogniser
 from oneshot.runtime.mtcnn import SCORE_THRESHOLD, Mtcnn
 from oneshot.two_stage import TwoStage, two_stage_weights
 from oneshot.types import Detected, Image, Model
@@ -85,8 +90,24 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--min-side", type=int, help="enlarge smaller photos to this side (default: --side)")
     command.set_defaults(command=run_detection)
     command = commands.add_parser("pose", parents=[common, people], help="templates compared across poses")
-    command.set_defaults(command=run_pose)
+    command.add_argument("--outlook", action="store_true", help="1 to 10 images, mixed poses, single queries")
+    _poses(command).set_defaults(command=run_pose)
+    command = commands.add_parser("vggface2-pose", parents=[common, people], help="the paper's own protocol")
+    _poses(command).set_defaults(command=run_vggface2, crop="box")
     return parser
+
+
+def _poses(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    command.add_argument(
+        "--recogniser",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="SqueezeFacePoseNet's weights, to be measured too; repeatable",
+    )
+    command.add_argument("--plots", type=Path, metavar="DIR", help="write DET and ROC plots into this folder")
+    return command
 
 
 def _positive(text: str) -> int:
@@ -148,14 +169,65 @@ def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], Detected], fl
 def run_pose(args: argparse.Namespace) -> dict[str, Any]:
     records, tar = data.pose_set(args.data)
     network = _network(args)
-    parts, notes = _comparisons(args, {})
+    aligned, notes = _comparisons(args, {})
+    named = {file.stem: references.squeezefaceposenet(file, args.threads or 1) for file in args.recogniser}
     keep = range(0, len(records), args.every)
     photos = ((tar[i], np.array(records[i]["kps"])) for i in keep)
-    passes = lfw.run(network, track(photos, "pose set", len(keep), console=ERRORS), **parts)
-    rows = {"oneshot": passes.embeddings, "given_landmarks": passes.student, "teacher": passes.teacher}
+    photos = track(photos, "pose set", len(keep), console=ERRORS)
+    passes = lfw.run(network, photos, aligned={**aligned, **named})
     kept = [records[i] for i in keep]
-    figures = {name: pose.pose_figures(kept, found) if len(found) else None for name, found in rows.items()}
+    sizes = range(1, 11) if args.outlook else (1, 5)
+    own = "oneshot" if args.pipeline == "one-pass" else "two_stage"
+    figures: dict[str, Any] = {own: None, "given_landmarks": None, "teacher": None}
+    for name, rows, measure in _measured({own: passes.embeddings, **passes.aligned}, named):
+        figures[name] = pose.pose_figures(kept, rows, sizes, measure)
+        if args.outlook:
+            figures[name] |= pose.outlook_figures(kept, rows, measure=measure)
+        _plot_poses(args.plots, name, lambda size: pose.pose_scores(kept, rows, size, measure))  # noqa: B023
     return {**figures, "side": args.side, "every": args.every, "notes": notes}
+
+
+def run_vggface2(args: argparse.Namespace) -> dict[str, Any]:
+    photos = vggface2.pose_photos(args.data)
+    network = None if args.fast else _network(args)
+    aligned, notes = _comparisons(args, {})
+    aligned.pop("given_landmarks", None)  # the one pass end to end is enough
+    named = {file.stem: CropRecogniser(file, args.threads) for file in args.recogniser}
+    rows: dict[str, list[Any]] = {name: [] for name in (*aligned, *named)}
+    whole = []
+    for i, path in enumerate(track(photos.paths, "VGGFace2-Pose", console=ERRORS)):
+        image, box, points = read_image(path), photos.boxes[i], photos.landmarks[i]
+        if network is not None:
+            whole.append(lfw.central_face(network, image)[0])
+        for name, embed in aligned.items():
+            rows[name].append(embed(image, points))
+        for name, recogniser in named.items():
+            rows[name].append(recogniser(crop(image, box, points, args.crop)[None])[0])
+    stacked = {name: lfw.stacked(embeddings) for name, embeddings in rows.items()}
+    if whole:
+        stacked = {"oneshot" if args.pipeline == "one-pass" else "two_stage": lfw.stacked(whole), **stacked}
+    figures: dict[str, Any] = {}
+    for name, found, measure in _measured(stacked, named):
+        figures[name] = vggface2.figures(found, measure=measure)
+        _plot_poses(args.plots, name, lambda size: vggface2.pose_scores(found, size, measure))  # noqa: B023
+    return {**figures, "crop": args.crop, "side": args.side, "notes": notes}
+
+
+def _measured(rows: dict[str, Any], named: Iterable[str]) -> Iterator[tuple[str, Any, pose.Measure]]:
+    """Everything by cosine; SqueezeFacePoseNet's descriptors by its paper's χ² as well."""
+    for name, found in rows.items():
+        yield name, found, cosine
+        if name in named:
+            yield f"{name} chi-square", found, chi_square
+
+
+def _plot_poses(folder: Path | None, name: str, scored: Callable[[int], plots.Curves]) -> None:
+    """DET and ROC of every pair of poses, a picture for each size of template."""
+    for size in (1, 5) if folder else ():
+        title, stem = f"{name}, {size} image{'s' * (size > 1)} a template", f"{name.replace(' ', '-')}-{size}"
+        curves = scored(size)
+        plots.plot_det(folder / f"{stem}-det.png", curves, title)  # type: ignore[operator]
+        plots.plot_roc(folder / f"{stem}-roc.png", curves, title)  # type: ignore[operator]
 
 
 def _comparisons(

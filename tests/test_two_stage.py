@@ -17,24 +17,14 @@ from fake import picture
 
 from oneshot import Faces, Gallery, OneShot, OneShotError, TwoStage
 from oneshot.crop import aligned_crop, box_crop
-from oneshot.models.squeezefaceposenet import FORMS, SqueezeFacePoseNet
-from oneshot.models.weights import load_squeezefaceposenet, save_weights
+from oneshot.models.weights import load_squeezefaceposenet
 
 PHOTO = picture(Rhea=(30, 40, 130, 160), Gus=(200, 50, 260, 110))
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained network: what it says of a face depends on the face, and that is all."""
-    torch.manual_seed(2)
-    net = SqueezeFacePoseNet(FORMS["dwc"])
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            if name.endswith("bias"):  # else the picture would be lost among them
-                parameter.zero_()
-    path = tmp_path_factory.mktemp("weights") / "sfpn.safetensors"
-    save_weights(path, net, {"thresholds": {"1e-3": 0.9999}}, half=False)
-    return path
+def weights(recogniser_weights: Path) -> Path:
+    return recogniser_weights
 
 
 @pytest.fixture(scope="module")

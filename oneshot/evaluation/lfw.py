@@ -92,15 +92,15 @@ def run(
         small = scaled(photo, photo_side)
         given = landmarks * (small.shape[1] / photo.shape[1])
         views = [(small, given), mirrored(small, given)] if mirror else [(small, given)]
-        passes = [_central_face(network, view) for view, _ in views]
+        passes = [central_face(network, view) for view, _ in views]
         embeddings.append(joined([embedding for embedding, _ in passes]))
         errors.append(_error(passes[0][1], given))
         for name, embed in aligned.items():
             others[name].append(joined([_aligned(embed, *view) for view in views]))
-    return Passes(_rows(embeddings), {k: _rows(rows) for k, rows in others.items()}, np.array(errors))
+    return Passes(stacked(embeddings), {k: stacked(rows) for k, rows in others.items()}, np.array(errors))
 
 
-def _central_face(network: Callable[[Image], Faces], image: Image) -> tuple[Floats, Floats]:
+def central_face(network: Callable[[Image], Faces], image: Image) -> tuple[Floats, Floats]:
     """Its embedding (D,) and landmarks (5, 2); a missed face is one NaN, widened later, and NaN points."""
     faces = network(image)
     i = central(faces.boxes, image)
@@ -117,7 +117,7 @@ def _error(points: Floats, given: Floats) -> float:
     return float(np.linalg.norm(points - given, axis=1).mean() / np.linalg.norm(given[0] - given[1]))
 
 
-def _rows(embeddings: list[Floats]) -> Floats:
+def stacked(embeddings: list[Floats]) -> Floats:
     """(P, D) float32 of embeddings (D,) and lone NaNs for what was missed."""
     width = max((len(embedding) for embedding in embeddings), default=0)
     rows = np.full((len(embeddings), width), np.nan, np.float32)
