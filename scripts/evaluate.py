@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Measure a network: `lfw` (who is who), `detection` (faces found), `pose` (who is who across poses),
-`vggface2-pose` (the same by SqueezeFacePoseNet's own protocol, for those who have its photos).
+`vggface2-pose` (the same by SqueezeFacePoseNet's own protocol, for those who have its photos),
+`identification` (who of many, or nobody: several pipelines side by side).
 
 Each prints a table and, with --json, writes its figures. Sets: see --data's files in
 oneshot/evaluation/data.py and vggface2.py.
@@ -19,7 +20,19 @@ from rich.progress import track
 
 from oneshot.crop import crop
 from oneshot.errors import OneShotError
-from oneshot.evaluation import data, detection, lfw, peers, plots, pose, references, report, vggface2
+from oneshot.evaluation import (
+    accuracy,
+    data,
+    detection,
+    lfw,
+    peers,
+    pipelines,
+    plots,
+    pose,
+    references,
+    report,
+    vggface2,
+)
 from oneshot.evaluation.verification import chi_square, cosine
 from oneshot.files import check_writable
 from oneshot.image import read_image
@@ -94,6 +107,22 @@ def _parser() -> argparse.ArgumentParser:
     _poses(command).set_defaults(command=run_pose)
     command = commands.add_parser("vggface2-pose", parents=[common, people], help="the paper's own protocol")
     _poses(command).set_defaults(command=run_vggface2, crop="box")
+    command = commands.add_parser(
+        "identification",
+        parents=[common],
+        help="who of many is it: the seed's experiment, pipelines compared",
+    )
+    command.add_argument(
+        "--pipelines",
+        type=lambda text: text.split(","),
+        default=["oneshot", "mtcnn+squeezefaceposenet", "dlib"],
+        help=f"of {', '.join(pipelines.PIPELINES)}",
+    )
+    command.add_argument(
+        "--squeezefaceposenet", type=Path, metavar="FILE", help="the two-stage path's weights"
+    )
+    command.add_argument("--models", type=Path, help="folder of EdgeFace's weights (default: DATA/../models)")
+    command.set_defaults(command=run_identification)
     return parser
 
 
@@ -228,6 +257,31 @@ def _plot_poses(folder: Path | None, name: str, scored: Callable[[int], plots.Cu
         curves = scored(size)
         plots.plot_det(folder / f"{stem}-det.png", curves, title)  # type: ignore[operator]
         plots.plot_roc(folder / f"{stem}-roc.png", curves, title)  # type: ignore[operator]
+
+
+def run_identification(args: argparse.Namespace) -> dict[str, Any]:
+    settings = pipelines.Settings(
+        side=args.side,
+        threads=args.threads or 1,
+        weights=args.weights,
+        squeezefaceposenet=args.squeezefaceposenet,
+        peers=references.peers_folder(args.peers),
+        models=args.models or args.data / ".." / "models",
+    )
+    built, absent = pipelines.build(args.pipelines, settings)
+    figures: dict[str, Any] = {}
+    for name, pipeline in built.items():
+        network, measure = pipelines.network(pipeline), accuracy.MEASURES.get(name, cosine)
+        progress = _progress(name)
+        figures[name] = {
+            **accuracy.identification(network, args.data, args.every, progress, measure),
+            **accuracy.boxes(network, args.data, args.side, args.every, progress),
+        }
+    return {**figures, "side": args.side, "every": args.every, "absent": absent}
+
+
+def _progress(name: str) -> accuracy.Progress:
+    return lambda photos, count: track(photos, name, count, console=ERRORS)
 
 
 def _comparisons(

@@ -3,12 +3,13 @@
 Their files are not part of this project (shared/models/get_peers.py fetches them). A peer whose file or
 package is not there raises OneShotError when it is built, so that a comparison can list it as absent.
 
-Sources: YuNet and SFace through OpenCV's own classes (OpenCV zoo); SCRFD-500M (InsightFace buffalo_sc: nine
-outputs, two anchors a cell, distances in strides); EdgeFace-XXS (Idiap, timm's edgenext_xx_small).
+Sources: YuNet and SFace through OpenCV's own classes (OpenCV zoo); SCRFD-500M and MobileFaceNet (InsightFace
+buffalo_sc; the detector has nine outputs, two anchors a cell, distances in strides); EdgeFace-XXS (Idiap,
+timm's edgenext_xx_small). dlib is in `dlib_peer`.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from oneshot.align import warp_face
+from oneshot.align import TEMPLATE_SIDE, warp_face
 from oneshot.errors import OneShotError
 from oneshot.image import letterbox
 from oneshot.types import Image
@@ -31,12 +32,6 @@ class Found(NamedTuple):
     boxes: NDArray[np.float32]  # (N, 4) x0, y0, x1, y1
     scores: NDArray[np.float32]  # (N,)
     landmarks: NDArray[np.float32]  # (N, 5, 2)
-
-    def best(self, count: int | None) -> "Found":
-        return Found(self.boxes[:count], self.scores[:count], self.landmarks[:count])
-
-
-Detector = Callable[[Image], Found]
 
 
 def session(model: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
@@ -139,11 +134,26 @@ class EdgeFace:
         self.session = session(_edgeface_onnx(models / "edgeface_xxs.safetensors"), threads)
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if len(crops) == 0:
-            return np.empty((0, 512), np.float32)
-        x = (crops[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 127.5
-        rows = self.session.run(None, {"crops": np.ascontiguousarray(x)})[0]
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return _described(self.session, crops)
+
+
+class MobileFaceNet:
+    """InsightFace's w600k_mbf (buffalo_sc): (N, 112, 112, 3) BGR uint8 → (N, 512), L2-normalised."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self.session = session(folder / "w600k_mbf.onnx", threads)
+
+    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return _described(self.session, crops)
+
+
+def _described(session: onnxruntime.InferenceSession, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """One batch through a network of 512 numbers that wants RGB from -1 to 1."""
+    if len(crops) == 0:
+        return np.empty((0, 512), np.float32)
+    x = (crops[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 127.5
+    rows = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(x)})[0]
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 class SFace:
@@ -160,7 +170,9 @@ class SFace:
         return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
 
 
-def aligned_crops(image: Image, landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """All faces (N, 5, 2) warped to the ArcFace template: (N, 112, 112, 3)."""
-    crops = [warp_face(image, points) for points in landmarks]
-    return np.stack(crops) if crops else np.empty((0, 112, 112, 3), np.uint8)
+def aligned_crops(
+    image: Image, landmarks: NDArray[np.float32], side: int = TEMPLATE_SIDE
+) -> NDArray[np.uint8]:
+    """All faces (N, 5, 2) warped to the ArcFace template: (N, side, side, 3)."""
+    crops = [warp_face(image, points, side) for points in landmarks]
+    return np.stack(crops) if crops else np.empty((0, side, side, 3), np.uint8)

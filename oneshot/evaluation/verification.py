@@ -38,6 +38,11 @@ def chi_square(first: Floats, second: Floats) -> Floats:
     return -shares.sum(1)
 
 
+def euclidean(first: Floats, second: Floats) -> Floats:
+    """Minus the distance: (P, D), (P, D) → (P,), at most 0; NaN where either row is NaN. dlib's measure."""
+    return -np.linalg.norm(first - second, axis=1)
+
+
 def threshold_at_far(impostors: Floats, far: float) -> float:
     """The lowest threshold that accepts at most the fraction `far` of the impostor scores; NaN = not a trial.
 
