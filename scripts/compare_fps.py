@@ -140,7 +140,8 @@ def _accuracy(name: str, pipeline: pipelines.Pipeline, side: int, args: argparse
         return track(photos, name, count, console=ERRORS)
 
     network, measure = pipelines.network(pipeline), accuracy.MEASURES.get(name, cosine)
-    people = accuracy.identification(network, args.data, args.every, progress, measure)
+    who, photos = accuracy.lfw_people(args.data, args.every)
+    people = accuracy.identification(network, who, photos, progress, measure)
     return {
         "side": side,
         "every": args.every,

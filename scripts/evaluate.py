@@ -33,6 +33,7 @@ from oneshot.evaluation import (
     report,
     vggface2,
 )
+from oneshot.evaluation.people import read_index
 from oneshot.evaluation.verification import chi_square, cosine
 from oneshot.files import check_writable
 from oneshot.image import read_image
@@ -42,6 +43,9 @@ from oneshot.runtime.crops import CropRecogniser
 from oneshot.runtime.mtcnn import SCORE_THRESHOLD, Mtcnn
 from oneshot.two_stage import TwoStage, two_stage_weights
 from oneshot.types import Detected, Image, Model
+
+HOLD_OUT = 5
+"""Of a set without people of a single photo, each fifth person is a stranger."""
 
 ERRORS = Console(stderr=True)
 """Progress goes there too: what is printed is the table."""
@@ -66,7 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--data", type=Path, required=True, help="folder with the evaluation sets")
+    common.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder with the evaluation sets; for identification also a set's .json",
+    )
     common.add_argument("--weights", type=Path, help=".onnx or .safetensors (default: the shipped ones)")
     common.add_argument("--json", type=Path, help="write the figures here")
     common.add_argument(
@@ -273,10 +282,15 @@ def run_identification(args: argparse.Namespace) -> dict[str, Any]:
     for name, pipeline in built.items():
         network, measure = pipelines.network(pipeline), accuracy.MEASURES.get(name, cosine)
         progress = _progress(name)
-        figures[name] = {
-            **accuracy.identification(network, args.data, args.every, progress, measure),
-            **accuracy.boxes(network, args.data, args.side, args.every, progress),
-        }
+        if args.data.suffix == ".json":
+            root, photos = read_index(args.data)
+            who, images = [p.person for p in photos], (read_image(root / p.file) for p in photos)
+            found = accuracy.set_boxes(network, root, photos, args.side, progress)
+        else:
+            who, images = accuracy.lfw_people(args.data, args.every)
+            found = accuracy.boxes(network, args.data, args.side, args.every, progress)
+        hold_out = 0 if args.data.is_dir() else HOLD_OUT
+        figures[name] = accuracy.identification(network, who, images, progress, measure, hold_out) | found
     return {**figures, "side": args.side, "every": args.every, "absent": absent}
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from oneshot.errors import OneShotError
 from oneshot.types import Faces
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "evaluate.py"
@@ -32,6 +33,13 @@ class FakeNetwork:
         box = np.array([[30, 30, 70, 70]])
         embedding = np.eye(6)[[person]]
         return Faces(box, np.array([0.9]), POINTS[None], embedding)  # type: ignore[arg-type]
+
+
+PEOPLE = {"Ann": 0, "Bob": 1, "Cem": 2, "Dee": 3, "Eva": 4}
+
+
+def _absent(settings: Any) -> Any:
+    raise OneShotError("dlib: not installed")
 
 
 @pytest.fixture
@@ -223,6 +231,43 @@ def test_vggface2_pose_measures_what_it_is_given(
         assert result[name]["5"]["frontal/profile"]["genuine"] == 3 * 4
         assert result[name]["5"]["frontal/profile"]["impostor"] == 3 * 2
         assert result[name]["5"]["frontal/profile"]["eer"] == pytest.approx(0, abs=1e-6)
+
+
+def test_identification_compares_pipelines(
+    script: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pycocotools")
+    from oneshot.evaluation.pipelines import Run
+
+    network = FakeNetwork()
+    built = {"oneshot": lambda settings: lambda image: Run(network(image))}
+    monkeypatch.setattr(script.pipelines, "PIPELINES", built | {"dlib": _absent})
+    write_tar(folder / "lfw.tar", {f"{n}/{n}_{i}.webp": p for n, p in PEOPLE.items() for i in range(p + 1)})
+    scenes = json.loads((folder / "scenes_eval.json").read_text())
+    for image in scenes["images"]:
+        image["source"] = "mask"
+    (folder / "scenes_eval.json").write_text(json.dumps(scenes))
+    out = folder / "o.json"
+    options = ["--json", str(out), "--pipelines", "oneshot,dlib"]
+    assert script.main(["identification", "--data", str(folder), *options]) == 0
+    result = json.loads(out.read_text())
+    assert list(result["absent"]) == ["dlib"]
+    one = result["oneshot"]["enrolled"]["1"]
+    assert (one["closed_set"], one["people"], one["queries"], one["strangers"]) == (100, 2, 7, 1)
+    assert (result["oneshot"]["recall"], result["oneshot"]["mean_iou"]) == (1, pytest.approx(1))
+
+    photos = []
+    for name, person in PEOPLE.items():
+        for i in range(4):
+            pixels = np.full((SIDE, SIDE, 3), 40 * (person + 1), np.uint8)
+            cv2.imwrite(str(folder / f"{name}{i}.png"), pixels)
+            photos.append({"file": f"{name}{i}.png", "person": name, "box": [30, 30, 70, 70]})
+    (folder / "set.json").write_text(json.dumps({"root": str(folder), "photos": photos}))
+    assert script.main(["identification", "--data", str(folder / "set.json"), *options]) == 0
+    result = json.loads(out.read_text())["oneshot"]
+    one = result["enrolled"]["1"]
+    assert (one["closed_set"], one["people"], one["queries"], one["strangers"]) == (100, 4, 12, 4)
+    assert result["mean_iou"] == pytest.approx(1)
 
 
 def test_bad_input_is_one_sentence_and_exit_2(

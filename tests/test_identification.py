@@ -18,6 +18,7 @@ from oneshot.evaluation.identification import (
     split,
     templates,
 )
+from oneshot.evaluation.people import Photo
 from oneshot.evaluation.verification import euclidean
 from oneshot.types import Faces
 
@@ -37,6 +38,9 @@ def test_split_enrols_the_first_photos_of_those_who_have_enough() -> None:
     assert parts.query.tolist() == [3, 7, 8] and parts.who.tolist() == [0, 1, 1]
     assert parts.strangers.tolist() == [12, 13]
     assert split(PEOPLE, enrol=1).query.tolist() == [1, 2, 3, 5, 6, 7, 8]
+    held = split(PEOPLE[:9], enrol=1, hold_out=2)  # Bob, the second, is a stranger in all his photos
+    assert held.enrolled == [[0]] and held.strangers.tolist() == [4, 5, 6, 7, 8]
+    assert set(held.who.tolist()) == {0}
 
 
 def test_templates_are_means_of_what_was_found() -> None:
@@ -118,12 +122,24 @@ def test_identification_reads_lfws_folders(tmp_path: Path) -> None:
     shown = {"Ann": (40, 40, 40, 40), "Bob": (80, 80, 0, 80), "Cem": (120,)}
     photos = {f"{who}/{who}_{i}.webp": v for who, values in shown.items() for i, v in enumerate(values)}
     write_tar(tmp_path / "lfw.tar", photos)
-    result = accuracy.identification(Colours(), tmp_path, 1, quietly)
+    people, images = accuracy.lfw_people(tmp_path, 1)
+    assert people == ["Ann"] * 4 + ["Bob"] * 4 + ["Cem"]
+    result = accuracy.identification(Colours(), people, images, quietly)
     assert result["enrolled"]["1"]["closed_set"] == pytest.approx(100 * 5 / 6)  # of Bob's three one is missed
     assert result["enrolled"]["3"]["closed_set"] == 100
     assert result["enrolled"]["3"]["missed_enrolled"] == 1
     assert (result["photos"], result["enrolled"]["1"]["strangers"]) == (9, 1)
     assert result["fps"] == pytest.approx(1000 / result["ms"])
+
+
+def test_a_sets_own_boxes_are_judged(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    for name, value in (("a", 40), ("b", 0), ("c", 80)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((40, 40, 3), value, np.uint8))
+    photos = [Photo("a.png", "a", (10, 10, 30, 35)), Photo("b.png", "b", (1, 2, 9, 9)), Photo("c.png", "c")]
+    result = accuracy.set_boxes(Colours(), tmp_path, photos, 640, quietly)
+    assert result == {"recall": 0.5, "mean_iou": pytest.approx(0.8), "scenes": 2}
+    assert accuracy.set_boxes(Colours(), tmp_path, photos[2:], 640, quietly) == {}
 
 
 def test_boxes_are_judged_on_what_people_boxed(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_script_shows_no_speed_without_accuracy_if_asked(
         script.accuracy, "verification", lambda net, folder, every, *_: asked.append(every) or figures
     )
     monkeypatch.setattr(script.accuracy, "identification", lambda *_: people)
+    monkeypatch.setattr(script.accuracy, "lfw_people", lambda folder, every: ([], iter(())))
     monkeypatch.setattr(script.accuracy, "boxes", lambda *_: counts)
     out = tmp_path / "fps.json"
     options = ["--faces", "1,2", "--sides", "96,64", "--rounds", "1", "--images", "1", "--json", str(out)]

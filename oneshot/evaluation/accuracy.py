@@ -4,7 +4,7 @@ Every photo goes in whole and is passed once; the most central face is the perso
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from oneshot.evaluation import data, detection
 from oneshot.evaluation.identification import boxed_by_people, identification_figures
 from oneshot.evaluation.lfw import central_face, stacked
+from oneshot.evaluation.people import Photo
 from oneshot.evaluation.pose import Measure
 from oneshot.evaluation.verification import cosine, euclidean, verify
+from oneshot.image import read_image
 from oneshot.types import Faces, Image
 
 Network = Callable[[Image], Faces]
@@ -49,17 +51,26 @@ def verification(
     return {"lfw": found.accuracy, "tar": found.tar, "missed": missed, "pairs": found.pairs, "lfw_ms": ms}
 
 
-def identification(
-    network: Network, folder: Path, every: int, progress: Progress, measure: Measure = cosine
-) -> dict[str, Any]:
-    """The seed's experiment on LFW: 1 and 3 photos enrolled; every: only each N-th person."""
+def lfw_people(folder: Path, every: int) -> tuple[list[str], Iterator[Image]]:
+    """Who is in each photo of LFW, and the photos; every: only each N-th person."""
     tar = data.TarImages(folder / "lfw.tar")
-    names = sorted({name.split("/")[0] for name in tar.names})[::every]
-    chosen = [name for name in sorted(tar.names) if name.split("/")[0] in set(names)]
-    rows, ms = passed(network, progress(data.chosen(tar, chosen), len(chosen)))
-    people = [name.split("/")[0] for name in chosen]
-    enrolled = {str(n): identification_figures(rows, people, n, measure) for n in (1, 3)}
-    return {"enrolled": enrolled, "photos": len(chosen), "ms": ms, "fps": 1000 / ms}
+    names = set(sorted({name.split("/")[0] for name in tar.names})[::every])
+    chosen = [name for name in sorted(tar.names) if name.split("/")[0] in names]
+    return [name.split("/")[0] for name in chosen], data.chosen(tar, chosen)
+
+
+def identification(
+    network: Network,
+    people: Sequence[str],
+    photos: Iterable[Image],
+    progress: Progress,
+    measure: Measure = cosine,
+    hold_out: int = 0,
+) -> dict[str, Any]:
+    """The seed's experiment: 1 and 3 photos enrolled, the rest queried (see `identification_figures`)."""
+    rows, ms = passed(network, progress(photos, len(people)))
+    enrolled = {str(n): identification_figures(rows, people, n, measure, hold_out) for n in (1, 3)}
+    return {"enrolled": enrolled, "photos": len(people), "ms": ms, "fps": 1000 / ms}
 
 
 def boxes(network: Network, folder: Path, side: int, every: int, progress: Progress) -> dict[str, Any]:
@@ -68,6 +79,30 @@ def boxes(network: Network, folder: Path, side: int, every: int, progress: Progr
     dataset = boxed_by_people(dataset)
     records = dataset["images"] = dataset["images"][::every]
     photos = data.chosen(tar, [record["file_name"] for record in records])
+    return _overlap(network, dataset, photos, side, progress)
+
+
+def set_boxes(
+    network: Network, root: Path, photos: Sequence[Photo], side: int, progress: Progress
+) -> dict[str, Any]:
+    """The same on a set's photos that have boxes; nothing where none has."""
+    boxed = [photo for photo in photos if photo.box is not None]
+    if not boxed:
+        return {}
+    records, labels = [], []
+    for i, photo in enumerate(boxed):
+        height, width = read_image(root / photo.file).shape[:2]
+        x0, y0, x1, y1 = photo.box or ()
+        records.append({"id": i, "width": width, "height": height})
+        labels.append({"id": i, "image_id": i, "bbox": [x0, y0, x1 - x0, y1 - y0], "iscrowd": 0})
+    images = (read_image(root / photo.file) for photo in boxed)
+    return _overlap(network, {"images": records, "annotations": labels}, images, side, progress)
+
+
+def _overlap(
+    network: Network, dataset: Mapping[str, Any], photos: Iterable[Image], side: int, progress: Progress
+) -> dict[str, Any]:
+    records = dataset["images"]
     found = detection.detect_all(network, records, progress(photos, len(records)))
     result = detection.evaluate_detection(dataset, found, side=side, score_threshold=-np.inf)
     return {"recall": result["ar"], "mean_iou": result["mean_iou"], "scenes": len(records)}

@@ -27,18 +27,22 @@ class Split:
     strangers: NDArray[np.int64]
 
 
-def split(people: Sequence[str], enrol: int, least: int = 4) -> Split:
+def split(people: Sequence[str], enrol: int, least: int = 4, hold_out: int = 0) -> Split:
     """Of everyone with `least` photos or more the first `enrol` are enrolled, the rest are queries.
 
-    people: who is in each photo, in the photos' order. People with a single photo are the strangers.
+    people: who is in each photo, in the photos' order. People with a single photo are the strangers; where a
+    set has none of these, all photos of each `hold_out`-th person are.
     """
     photos: dict[str, list[int]] = {}
     for i, name in enumerate(people):
         photos.setdefault(name, []).append(i)
-    known = [rows for _, rows in sorted(photos.items()) if len(rows) >= least]
+    enough = [rows for _, rows in sorted(photos.items()) if len(rows) >= least]
+    left_out = enough[hold_out - 1 :: hold_out] if hold_out else []
+    known = [rows for rows in enough if rows not in left_out]
     queries = [(i, who) for who, rows in enumerate(known) for i in rows[enrol:]]
     index = np.array(queries, np.int64).reshape(-1, 2)
-    strangers = [rows[0] for _, rows in sorted(photos.items()) if len(rows) == 1]
+    singles = [rows for _, rows in sorted(photos.items()) if len(rows) == 1]
+    strangers = [i for rows in (*singles, *left_out) for i in rows]
     return Split([rows[:enrol] for rows in known], index[:, 0], index[:, 1], np.array(strangers, np.int64))
 
 
@@ -66,7 +70,7 @@ def best_matches(
 
 
 def identification_figures(
-    embeddings: Floats, people: Sequence[str], enrol: int, measure: Measure = cosine
+    embeddings: Floats, people: Sequence[str], enrol: int, measure: Measure = cosine, hold_out: int = 0
 ) -> dict[str, Any]:
     """Closed set: queries answered rightly. Open set: DIR, rank 1, at FARs over the strangers.
 
@@ -74,7 +78,7 @@ def identification_figures(
     was found is no trial, so that missing faces cannot loosen the threshold. Percent; NaN where there are too
     few strangers to show a FAR.
     """
-    parts = split(people, enrol)
+    parts = split(people, enrol, hold_out=hold_out)
     known = templates(embeddings, parts.enrolled)
     best, similarity = best_matches(known, embeddings[parts.query], measure)
     _, strange = best_matches(known, embeddings[parts.strangers], measure)
