@@ -35,10 +35,25 @@ def box_crop(image: Image, box: Floats, rng: np.random.Generator | None = None, 
     Returns:
         (side, side, 3) uint8 in the colour order of `image`.
     """
-    size = np.array(image.shape[1::-1], np.float64)
     corners = np.asarray(box, np.float64).reshape(2, 2)
     centre, half = corners.mean(0), float((corners[1] - corners[0]).max()) * MARGIN / 2
-    low, high = np.clip(centre - half, 0, size - 1), np.clip(centre + half, 1, size)
+    return window_crop(image, rng, side, (*(centre - half), *(centre + half)))
+
+
+def window_crop(
+    image: Image,
+    rng: np.random.Generator | None = None,
+    side: int = SIDE,
+    within: tuple[float, float, float, float] | None = None,
+) -> Image:
+    """A square of 224, at `side`, out of a region whose shorter side counts as 256: (side, side, 3) uint8.
+
+    within: x0 y0 x1 y1; None is the whole picture, where that is a face's widened box already. rng: see
+    `box_crop`.
+    """
+    size = np.array(image.shape[1::-1], np.float64)
+    region = np.array([0, 0, *size] if within is None else within).reshape(2, 2)
+    low, high = np.clip(region[0], 0, size - 1), np.clip(region[1], 1, size)
     window = max(float((high - low).min()) * WINDOW / SHORTER, 1.0)
     slack = np.maximum(high - low - window, 0)
     start = low + slack * (0.5 if rng is None else rng.random(2))

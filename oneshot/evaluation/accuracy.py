@@ -86,16 +86,15 @@ def set_boxes(
     network: Network, root: Path, photos: Sequence[Photo], side: int, progress: Progress
 ) -> dict[str, Any]:
     """The same on a set's photos that have boxes; nothing where none has."""
-    boxed = [photo for photo in photos if photo.box is not None]
+    boxed = [(photo, photo.box) for photo in photos if photo.box is not None]
     if not boxed:
         return {}
     records, labels = [], []
-    for i, photo in enumerate(boxed):
+    for i, (photo, (x0, y0, x1, y1)) in enumerate(boxed):
         height, width = read_image(root / photo.file).shape[:2]
-        x0, y0, x1, y1 = photo.box or ()
         records.append({"id": i, "width": width, "height": height})
         labels.append({"id": i, "image_id": i, "bbox": [x0, y0, x1 - x0, y1 - y0], "iscrowd": 0})
-    images = (read_image(root / photo.file) for photo in boxed)
+    images = (read_image(root / photo.file) for photo, _ in boxed)
     return _overlap(network, {"images": records, "annotations": labels}, images, side, progress)
 
 

@@ -87,7 +87,7 @@ def identification_figures(
     for far in FARS:
         limit = threshold_at_far(strange, float(far))
         rates[far] = float("nan") if np.isnan(limit) else 100 * float(np.mean(right & (similarity >= limit)))
-    missed = np.isnan(embeddings).any(1)
+    missed: NDArray[np.bool_] = np.asarray(np.isnan(embeddings).any(1))
     return {
         "closed_set": 100 * float(np.mean(right)) if len(right) else float("nan"),
         "dir": rates,

@@ -23,6 +23,7 @@ MIXED = "mixed"
 """The pose of a template that holds several."""
 
 Floats = NDArray[np.floating]
+Index = NDArray[np.int64]
 Records = Sequence[Mapping[str, Any]]
 """`person`, `video`, `pose` of each image."""
 
@@ -112,7 +113,7 @@ def _places(chosen: Sequence[Template]) -> dict[tuple[str, str, int], list[int]]
     return place
 
 
-def compared(first: Floats, second: Floats, a: Floats, b: Floats, measure: Measure) -> Floats:
+def compared(first: Floats, second: Floats, a: Index, b: Index, measure: Measure) -> Floats:
     """(K,) similarities of rows first[a] and second[b], a part at a time: K can be 73,600 rows of 1000."""
     parts = np.array_split(np.arange(len(a)), max(1, len(a) // 4096))
     return np.concatenate([measure(first[a[part]], second[b[part]]) for part in parts])

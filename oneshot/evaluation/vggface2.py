@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
 from oneshot.evaluation.data import require
-from oneshot.evaluation.pose import PAIRS, POSES, Measure, compared
+from oneshot.evaluation.pose import PAIRS, POSES, Index, Measure, compared
 from oneshot.evaluation.verification import chi_square, error_rates
 
 PHOTOS = 10
@@ -26,7 +26,6 @@ IMPOSTORS = 100
 """How many of the people that follow each person is compared with."""
 
 Floats = NDArray[np.floating]
-Index = NDArray[np.int64]
 
 
 class PosePhotos(NamedTuple):
