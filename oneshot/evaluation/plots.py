@@ -22,7 +22,7 @@ RATES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4)
 
 
 @contextmanager
-def _figure(path: Path, title: str) -> Iterator[Any]:
+def _figure(path: Path, title: str, legend: str = "upper right") -> Iterator[Any]:
     """A figure's axes; the figure is written under its name when the block is left without an error."""
     try:
         from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ def _figure(path: Path, title: str) -> Iterator[Any]:
     yield axes
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend()
+        axes.legend(loc=legend)
     with replacing(path) as partial:
         figure.savefig(partial, dpi=120)
 
@@ -57,7 +57,7 @@ def _deviate(rate: float) -> float:
 
 def plot_roc(path: Path, curves: Curves, title: str = "") -> None:
     """True accepts against false accepts, these on a logarithmic scale."""
-    with _figure(path, title) as axes:
+    with _figure(path, title, "lower right") as axes:
         for name, (scores, same) in curves.items():
             _, far, tar = roc(scores, same)
             axes.plot(100 * np.maximum(far, 1e-6), 100 * tar, label=name)
@@ -68,7 +68,7 @@ def plot_roc(path: Path, curves: Curves, title: str = "") -> None:
 
 def plot_times(path: Path, rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
     """Milliseconds against the number of faces, a line a pipeline: rows of scripts/compare_fps.py."""
-    with _figure(path, title) as axes:
+    with _figure(path, title, "upper left") as axes:
         for name in dict.fromkeys(row["pipeline"] for row in rows):
             mine = sorted((row["faces"], row["ms"]) for row in rows if row["pipeline"] == name)
             axes.plot(*zip(*mine, strict=True), marker="o", label=name)

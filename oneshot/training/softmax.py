@@ -218,7 +218,7 @@ def train(config: SoftmaxConfig, out: Path, resume: bool, console: Console) -> P
             log.write(epochs, "evaluation", figures)
             console.print(f"{config.data[phase]}, epoch {epochs}: {figures}")
             plateau.update(tested["validation_loss"])
-            parts = {"net": net, "classifier": classifier, "optimiser": optimiser}
+            parts: dict[str, Any] = {"net": net, "classifier": classifier, "optimiser": optimiser}
             fixed = {"config": repr(asdict(config)), "phase": phase, "epochs": epochs}
             saved = {name: part.state_dict() for name, part in parts.items()}
             save_checkpoint(out, {**fixed, **saved, "plateau": asdict(plateau)})
