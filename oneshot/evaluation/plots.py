@@ -29,7 +29,7 @@ def _figure(path: Path, title: str, legend: str = "upper right") -> Iterator[Any
     except ImportError as error:
         raise OneShotError(f"{path}: needs {error.name}; pip install 'oneshot-face[demo]' to plot") from None
     figure = Figure(figsize=(6, 5), layout="constrained")
-    axes = figure.add_subplot(title=title)
+    axes: Any = figure.add_subplot(title=title)
     yield axes
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
