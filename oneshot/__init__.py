@@ -7,13 +7,15 @@
     faces = model(read_image("photo.jpg"))
     print(gallery.identify(faces.embeddings))
 
-Nothing here imports torch; only weights in .safetensors form and the training code need it.
+`TwoStage`, the detector and recogniser that one pass replaces, is called alike. Nothing here imports torch;
+only weights in .safetensors form, `TwoStage` and the training code need it.
 """
 
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.gallery import Gallery
 from oneshot.image import read_image
 from oneshot.predictor import OneShot
+from oneshot.two_stage import TwoStage
 from oneshot.types import Faces, Match
 
 __version__ = "0.1.0"
@@ -24,6 +26,7 @@ __all__ = [
     "OneShot",
     "OneShotError",
     "OneShotWarning",
+    "TwoStage",
     "__version__",
     "read_image",
 ]

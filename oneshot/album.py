@@ -18,9 +18,8 @@ import numpy as np
 from oneshot.errors import OneShotError
 from oneshot.files import check_writable, replacing
 from oneshot.image import IMAGE_SUFFIXES, natural_order, read_image
-from oneshot.predictor import OneShot
 from oneshot.quality import assess
-from oneshot.types import Floats, Image
+from oneshot.types import Floats, Image, Model
 
 PART = 100
 """Photos in a part: as many are lost at most when a run is killed."""
@@ -81,7 +80,7 @@ def photos_below(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.parent, natural_order(path)))
 
 
-def index(folder: Path, out: Path, model: OneShot, step: Callable[[], None] = lambda: None) -> Indexed:
+def index(folder: Path, out: Path, model: Model, step: Callable[[], None] = lambda: None) -> Indexed:
     """Describe every face of the photos below `folder` in the Parquet file `out`.
 
     Photos that are in it and have not changed are not looked at again; those that are gone are dropped. On
@@ -120,7 +119,7 @@ def index(folder: Path, out: Path, model: OneShot, step: Callable[[], None] = la
     return Indexed(looked, len(known), faces, damaged)
 
 
-def load(path: Path, model: OneShot) -> Album:
+def load(path: Path, model: Model) -> Album:
     """What `index` wrote.
 
     Raises:
@@ -165,7 +164,7 @@ def _decoded(folder: Path, photos: Sequence[str]) -> Iterator[tuple[str, Image |
             yield name, future.result()
 
 
-def _describe(photo: str, stamp: str, image: Image, model: OneShot) -> list[dict[str, Any]]:
+def _describe(photo: str, stamp: str, image: Image, model: Model) -> list[dict[str, Any]]:
     """One row a face; of a photo without faces one row, so that it is not looked at again."""
     faces = model(image)
     if not len(faces):

@@ -10,10 +10,9 @@ import numpy as np
 
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.image import read_image
-from oneshot.predictor import OneShot
 from oneshot.quality import Limits, assess
 from oneshot.thresholds import threshold_at
-from oneshot.types import Floats, Image
+from oneshot.types import Floats, Image, Model
 
 FAR = "1e-2"
 """The false accept rate whose threshold tells a person's odd photos, where Limits name no similarity."""
@@ -52,7 +51,7 @@ class Enrolment:
 def choose(
     name: str,
     photos: Sequence[Path | str | Image],
-    model: OneShot,
+    model: Model,
     limits: Limits | None = None,
     known: Collection[str] = (),
     others: Floats | None = None,
@@ -129,7 +128,7 @@ def outliers(new: Floats, others: Floats | None, least: float) -> set[int]:
     return set(range(len(new))) - set(kept)
 
 
-def _look(photo: Path | str | Image, label: str, model: OneShot, limits: Limits | None) -> Shot:
+def _look(photo: Path | str | Image, label: str, model: Model, limits: Limits | None) -> Shot:
     """The largest face of a photo.
 
     Raises:

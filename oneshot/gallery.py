@@ -12,11 +12,10 @@ from oneshot.enrolment import Enrolment, choose
 from oneshot.errors import OneShotError
 from oneshot.exchange import read_npz, write_npz
 from oneshot.image import natural_order, pictures_in
-from oneshot.predictor import OneShot
 from oneshot.quality import Limits
 from oneshot.store import Entry, Store
 from oneshot.thresholds import FAR, threshold_at
-from oneshot.types import Floats, Image, Match
+from oneshot.types import Floats, Image, Match, Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Gallery:
         OneShotError: the file is not a gallery, a damaged one, of another model, or its key is another.
     """
 
-    def __init__(self, model: OneShot, path: Path | str | None = None, *, key: bytes | None = None):
+    def __init__(self, model: Model, path: Path | str | None = None, *, key: bytes | None = None):
         self.model = model
         file = None if path is None else Path(path)
         if file is not None and file.suffix != ".db":
@@ -63,7 +62,7 @@ class Gallery:
             raise
 
     @classmethod
-    def load(cls, path: Path | str, model: OneShot, *, key: bytes | None = None) -> "Gallery":
+    def load(cls, path: Path | str, model: Model, *, key: bytes | None = None) -> "Gallery":
         """A gallery that exists: a file of one (.db), what `save` wrote (.npz), or a folder of photos.
 
         The latter two are read into memory and stay as they are.
@@ -85,7 +84,7 @@ class Gallery:
         return gallery
 
     @classmethod
-    def from_folder(cls, folder: Path | str, model: OneShot) -> "Gallery":
+    def from_folder(cls, folder: Path | str, model: Model) -> "Gallery":
         """Enroll a folder in memory: each folder in it is a person, and so is each photo directly in it.
 
         Raises:

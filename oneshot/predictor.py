@@ -49,17 +49,17 @@ class OneShot:
         threads: int | None = None,
         providers: Sequence[str] | None = None,
     ):
-        _check("side", side, 32, 1 << 14)
-        _check("min_side", min_side, 0, side)
-        _check("max_faces", max_faces, 1, 1 << 20)
-        _check("threads", 1 if threads is None else threads, 1, 1024)
+        check_range("side", side, 32, 1 << 14)
+        check_range("min_side", min_side, 0, side)
+        check_range("max_faces", max_faces, 1, 1 << 20)
+        check_range("threads", 1 if threads is None else threads, 1, 1024)
         path = default_weights() if weights is None else Path(weights)
         self.backend = _load(path, threads, providers)
         self.info: dict[str, Any] = self.backend.info
         self.thresholds: dict[str, float] = dict(self.info.get("thresholds", {}))
         self.side, self.min_side, self.max_faces = side, min_side, max_faces
-        self.score_threshold = _threshold("score_threshold", score_threshold, self.info, SCORE_THRESHOLD)
-        self.iou_threshold = _threshold("iou_threshold", iou_threshold, self.info, IOU_THRESHOLD)
+        self.score_threshold = threshold_in("score_threshold", score_threshold, self.info, SCORE_THRESHOLD)
+        self.iou_threshold = threshold_in("iou_threshold", iou_threshold, self.info, IOU_THRESHOLD)
 
     @overload
     def __call__(self, image: Image) -> Faces: ...
@@ -107,12 +107,14 @@ def _load(path: Path, threads: int | None, providers: Sequence[str] | None) -> B
     return TorchBackend(path, threads)
 
 
-def _check(name: str, value: int, low: int, high: int) -> None:
+def check_range(name: str, value: int, low: int, high: int) -> None:
+    """Raise OneShotError where the setting `name` is not within these limits."""
     if not low <= value <= high:
         raise OneShotError(f"{name}={value} is out of range; give a number from {low} to {high}")
 
 
-def _threshold(name: str, given: float | None, info: Mapping[str, Any], otherwise: float) -> float:
+def threshold_in(name: str, given: float | None, info: Mapping[str, Any], otherwise: float) -> float:
+    """The threshold given, else the weights' own, else `otherwise`; OneShotError if not from 0 to 1."""
     value = float(info.get(name, otherwise)) if given is None else given
     if not 0 <= value <= 1:
         raise OneShotError(f"{name}={value} is out of range; give a number from 0 to 1")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -76,6 +77,31 @@ def _positions(index: ArrayLike) -> NDArray[np.intp] | NDArray[np.bool_]:
         return array
     # An empty list is float64 to numpy, yet a fair way to ask for nothing.
     return array.astype(np.intp) if array.size == 0 else array
+
+
+class Detected(Protocol):
+    """What a detector tells: `Faces` without embeddings, in pixels of the picture."""
+
+    @property
+    def boxes(self) -> Floats: ...  # (N, 4) x0 y0 x1 y1
+    @property
+    def scores(self) -> Floats: ...  # (N,)
+    @property
+    def landmarks(self) -> Floats: ...  # (N, 5, 2)
+
+
+class Model(Protocol):
+    """What finds and describes faces: `oneshot.OneShot`, `oneshot.TwoStage`.
+
+    Attributes:
+        info: facts about the weights, `weights_sha256` among them.
+        thresholds: cosine similarity by false accept rate.
+    """
+
+    info: dict[str, Any]
+    thresholds: dict[str, float]
+
+    def __call__(self, image: Image) -> Faces: ...
 
 
 @dataclass(frozen=True, slots=True)

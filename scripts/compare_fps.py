@@ -8,7 +8,8 @@ pipeline whose files are not there is listed as absent.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from rich.progress import track
 from rich.table import Table
 
 from oneshot.errors import OneShotError
-from oneshot.evaluation import pipelines, references, report, timing
+from oneshot.evaluation import accuracy, pipelines, plots, references, report, timing
+from oneshot.evaluation.verification import cosine
 from oneshot.files import check_writable
 
 ERRORS = Console(stderr=True)
@@ -67,6 +69,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--models", type=Path, default=Path("../shared/models"), help="folder of EdgeFace's weights"
     )
+    parser.add_argument(
+        "--squeezefaceposenet", type=Path, metavar="FILE", help="the two-stage path's weights"
+    )
+    parser.add_argument(
+        "--reference",
+        default=pipelines.REFERENCE,
+        choices=list(pipelines.PIPELINES),
+        help=f"the pipeline whose times ratios are over ({pipelines.REFERENCE})",
+    )
+    parser.add_argument("--accuracy", action="store_true", help="measure accuracy too, on --data's sets")
+    parser.add_argument(
+        "--every", type=int, choices=range(1, 1001), default=1, metavar="N", help="accuracy: each N-th only"
+    )
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots into this folder")
     parser.add_argument("--json", type=Path, help="write the rows here")
     return parser
 
@@ -79,10 +95,10 @@ def _numbers(text: str) -> list[int]:
 
 
 def compare(args: argparse.Namespace) -> dict[str, Any]:
-    unknown = set(args.pipelines) - set(pipelines.PIPELINES)
-    if unknown:
-        known = ", ".join(pipelines.PIPELINES)
-        raise OneShotError(f"{sorted(unknown)[0]}: no such pipeline; there are {known}")
+    if args.accuracy and args.data is None:
+        raise OneShotError("--accuracy: is measured on the evaluation sets; name their folder with --data")
+    if args.plots and not args.plots.is_dir():
+        raise OneShotError(f"{args.plots}: no such folder; create it first")
     faces = timing.portraits(args.data, args.images * max(args.faces))
     rows: list[dict[str, Any]] = []
     absent: dict[str, str] = {}
@@ -93,16 +109,55 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
             threads=args.threads,
             keep=count if args.exact else None,
             weights=args.weights,
+            squeezefaceposenet=args.squeezefaceposenet,
             peers=references.peers_folder(args.peers),
             models=args.models,
         )
         built, missing = pipelines.build(args.pipelines, settings)
         absent |= missing
         pictures = [timing.canvas(faces[i * count : (i + 1) * count], side) for i in range(args.images)]
-        rows += timing.rows(timing.timed(built, pictures, args.rounds), side, count, args.threads)
+        done = timing.timed(built, pictures, args.rounds) if built else {}
+        rows += timing.rows(done, side, count, args.threads, args.reference)
     for name, why in absent.items():
         print(f"{name} is absent: {why}", file=sys.stderr)
-    return {"rows": rows, "accuracy": {}, "absent": list(absent), "reference": pipelines.REFERENCE}
+    result = {"rows": rows, "accuracy": {}, "absent": list(absent), "reference": args.reference}
+    if args.accuracy:
+        # At the pictures' larger side, and with every face that a pipeline finds by itself.
+        at_its_own = replace(settings, side=max(args.sides), keep=None)
+        result["accuracy"] = {
+            name: _accuracy(name, pipeline, at_its_own.side, args)
+            for name, pipeline in pipelines.build(args.pipelines, at_its_own)[0].items()
+        }
+    if args.plots:
+        _plot(args.plots, result)
+    return result
+
+
+def _accuracy(name: str, pipeline: pipelines.Pipeline, side: int, args: argparse.Namespace) -> dict[str, Any]:
+    """What the pipeline's speed is worth; the photos and scenes are the same for all."""
+
+    def progress(photos: Iterable[Any], count: int) -> Iterable[Any]:
+        return track(photos, name, count, console=ERRORS)
+
+    network, measure = pipelines.network(pipeline), accuracy.MEASURES.get(name, cosine)
+    who, photos = accuracy.lfw_people(args.data, args.every)
+    people = accuracy.identification(network, who, photos, progress, measure)
+    return {
+        "side": side,
+        "every": args.every,
+        **accuracy.verification(network, args.data, args.every, progress, measure),
+        **{f"closed_set_{n}": figures["closed_set"] for n, figures in people["enrolled"].items()},
+        **accuracy.boxes(network, args.data, side, args.every, progress),
+    }
+
+
+def _plot(folder: Path, result: dict[str, Any]) -> None:
+    for side in dict.fromkeys(row["side"] for row in result["rows"]):
+        rows = [row for row in result["rows"] if row["side"] == side]
+        plots.plot_times(folder / f"ms-{side}.png", rows, f"pictures of {side} x {side}")
+    if result["accuracy"]:
+        points = {name: (row["lfw_ms"], row["lfw"]) for name, row in result["accuracy"].items()}
+        plots.plot_accuracy(folder / "accuracy.png", points, "LFW photos of 250 x 250")
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -116,8 +171,20 @@ def _print(result: dict[str, Any]) -> None:
         numbers = (f"{row['found']:.3g}", f"{row['ms']:.1f}", f"{row['fps']:.1f}", ratio)
         table.add_row(str(row["side"]), str(row["faces"]), row["pipeline"], *numbers, stages)
     Console().print(table)
+    if result["accuracy"]:
+        _print_accuracy(result["accuracy"])
     if result["absent"]:
         Console().print("absent:", ", ".join(result["absent"]))
+
+
+def _print_accuracy(figures: dict[str, Any]) -> None:
+    table = Table(title="accuracy, end to end (%)", title_justify="left")
+    columns = ("lfw", "missed", "closed_set_1", "closed_set_3", "recall", "mean_iou", "lfw_ms")
+    for column in ("pipeline", *columns):
+        table.add_column(column, justify="left" if column == "pipeline" else "right")
+    for name, row in figures.items():
+        table.add_row(name, *(f"{row[column]:.4g}" for column in columns))
+    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning
+from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning, TwoStage
 from oneshot.cipher import secret_from
 from oneshot.draw import draw
 from oneshot.files import check_writable, replacing
 from oneshot.sightings import GAP, Sightings, records
 from oneshot.thresholds import FAR, threshold_at
+from oneshot.types import Model
 from oneshot.video import Source, VideoSink, frames, silence_libraries
 
 Number = TypeVar("Number", int, float)
@@ -55,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs(args)
     if args.threads:
         cv2.setNumThreads(args.threads)
-    model = OneShot(args.weights, side=args.side, min_side=args.min_side, threads=args.threads)
+    pipeline = TwoStage if args.pipeline == "two-stage" else OneShot
+    model: Model = pipeline(args.weights, side=args.side, min_side=args.min_side, threads=args.threads)
     threshold = args.threshold
     if threshold is None and (args.far or args.gallery or args.enroll):
         threshold = threshold_at(args.far or FAR, model.thresholds)
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 def annotate(
     source: Source,
-    model: OneShot,
+    model: Model,
     gallery: Gallery,
     threshold: float | None,
     seen: Sightings,
@@ -106,7 +108,7 @@ def annotate(
     return count, time.perf_counter() - start, False
 
 
-def _gallery(args: argparse.Namespace, model: OneShot) -> Gallery:
+def _gallery(args: argparse.Namespace, model: Model) -> Gallery:
     path: Path | None = args.gallery
     if path is None:
         gallery = Gallery(model)
@@ -204,6 +206,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--out", type=Path, metavar="VIDEO", help="write the annotated video (of a photo: picture) here")
     add("--json", type=Path, metavar="FILE", help="write one line of JSON a face a frame here")
+    add(
+        "--pipeline",
+        choices=("one-pass", "two-stage"),
+        default="one-pass",
+        help="the one pass, or MTCNN + SqueezeFacePoseNet, which it replaces",
+    )
     add("--weights", type=Path, metavar="FILE", help=".onnx or .safetensors (default: the shipped ones)")
     add(
         "--side", type=_in_range(int, 32, 1 << 14), default=640, help="scale larger frames to this side (640)"

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Measure a network: `lfw` (who is who), `detection` (faces found), `pose` (who is who across poses).
+"""Measure a network: `lfw` (who is who), `detection` (faces found), `pose` (who is who across poses),
+`vggface2-pose` (the same by SqueezeFacePoseNet's own protocol, for those who have its photos),
+`identification` (who of many, or nobody: several pipelines side by side).
 
 Each prints a table and, with --json, writes its figures. Sets: see --data's files in
-oneshot/evaluation/data.py.
+oneshot/evaluation/data.py and vggface2.py.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,34 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from oneshot.crop import crop
 from oneshot.errors import OneShotError
-from oneshot.evaluation import data, detection, lfw, peers, pose, references, report
+from oneshot.evaluation import (
+    accuracy,
+    data,
+    detection,
+    lfw,
+    peers,
+    pipelines,
+    plots,
+    pose,
+    references,
+    report,
+    vggface2,
+)
+from oneshot.evaluation.people import read_index
+from oneshot.evaluation.verification import chi_square, cosine
 from oneshot.files import check_writable
+from oneshot.image import read_image
 from oneshot.predictor import OneShot
 from oneshot.runtime import default_weights
-from oneshot.types import Image
+from oneshot.runtime.crops import CropRecogniser
+from oneshot.runtime.mtcnn import SCORE_THRESHOLD, Mtcnn
+from oneshot.two_stage import TwoStage, two_stage_weights
+from oneshot.types import Detected, Image, Model
+
+HOLD_OUT = 5
+"""Of a set without people of a single photo, each fifth person is a stranger."""
 
 ERRORS = Console(stderr=True)
 """Progress goes there too: what is printed is the table."""
@@ -46,7 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--data", type=Path, required=True, help="folder with the evaluation sets")
+    common.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder with the evaluation sets; for identification also a set's .json",
+    )
     common.add_argument("--weights", type=Path, help=".onnx or .safetensors (default: the shipped ones)")
     common.add_argument("--json", type=Path, help="write the figures here")
     common.add_argument(
@@ -63,6 +92,15 @@ def _parser() -> argparse.ArgumentParser:
         "--models", type=Path, help="folder of the teacher's weights (default: DATA/../models)"
     )
     people.add_argument("--fast", action="store_true", help="leave out the parts measured for comparison")
+    people.add_argument(
+        "--pipeline", choices=("one-pass", "two-stage"), default="one-pass", help="what --weights are for"
+    )
+    people.add_argument(
+        "--finder", choices=("mtcnn", "scrfd500m"), default="mtcnn", help="the two-stage path's detector"
+    )
+    people.add_argument(
+        "--crop", choices=("aligned", "box"), default="aligned", help="the two-stage path's crops"
+    )
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True)
     command = commands.add_parser("lfw", parents=[common, people], help="LFW's 6,000 pairs, whole photos")
@@ -70,12 +108,44 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--mirror", action="store_true", help="add each photo's mirror image")
     command.set_defaults(command=run_lfw)
     command = commands.add_parser("detection", parents=[common], help="average precision on the eval scenes")
-    command.add_argument("--detector", choices=("oneshot", "yunet", "scrfd500m"), default="oneshot")
+    command.add_argument("--detector", choices=("oneshot", "yunet", "scrfd500m", "mtcnn"), default="oneshot")
     command.add_argument("--min-side", type=int, help="enlarge smaller photos to this side (default: --side)")
     command.set_defaults(command=run_detection)
     command = commands.add_parser("pose", parents=[common, people], help="templates compared across poses")
-    command.set_defaults(command=run_pose)
+    command.add_argument("--outlook", action="store_true", help="1 to 10 images, mixed poses, single queries")
+    _poses(command).set_defaults(command=run_pose)
+    command = commands.add_parser("vggface2-pose", parents=[common, people], help="the paper's own protocol")
+    _poses(command).set_defaults(command=run_vggface2, crop="box")
+    command = commands.add_parser(
+        "identification",
+        parents=[common],
+        help="who of many is it: the seed's experiment, pipelines compared",
+    )
+    command.add_argument(
+        "--pipelines",
+        type=lambda text: text.split(","),
+        default=["oneshot", "mtcnn+squeezefaceposenet", "dlib"],
+        help=f"of {', '.join(pipelines.PIPELINES)}",
+    )
+    command.add_argument(
+        "--squeezefaceposenet", type=Path, metavar="FILE", help="the two-stage path's weights"
+    )
+    command.add_argument("--models", type=Path, help="folder of EdgeFace's weights (default: DATA/../models)")
+    command.set_defaults(command=run_identification)
     return parser
+
+
+def _poses(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    command.add_argument(
+        "--recogniser",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="SqueezeFacePoseNet's weights, to be measured too; repeatable",
+    )
+    command.add_argument("--plots", type=Path, metavar="DIR", help="write DET and ROC plots into this folder")
+    return command
 
 
 def _positive(text: str) -> int:
@@ -84,21 +154,25 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _network(args: argparse.Namespace, **settings: Any) -> OneShot:
-    return OneShot(args.weights, side=args.side, min_side=args.min_side, threads=args.threads, **settings)
+def _network(args: argparse.Namespace) -> Model:
+    settings = {"side": args.side, "min_side": args.min_side, "threads": args.threads}
+    if args.pipeline == "one-pass":
+        return OneShot(args.weights, **settings)
+    detector = references.scrfd(args.peers, args.threads or 1) if args.finder == "scrfd500m" else None
+    return TwoStage(args.weights, detector=detector, crop=args.crop, **settings)
 
 
 def run_lfw(args: argparse.Namespace) -> dict[str, Any]:
     pairs = data.lfw_pairs(args.data / "lfw_pairs.txt").every(args.every)
     network = _network(args)
     finder = {"landmarks": lambda: references.given_landmarks(args.peers, args.threads or 1)}
-    parts, notes = _comparisons(args, finder)
-    landmarks = parts.pop("landmarks", None)
-    if landmarks is None:  # then there is nothing to run the network or the teacher on
-        parts, landmarks = {}, lambda photo: lfw.NO_LANDMARKS
+    aligned, notes = _comparisons(args, finder)
+    landmarks = aligned.pop("landmarks", None)
+    if landmarks is None:  # then there is nothing to run a recogniser on
+        aligned, landmarks = {}, lambda photo: lfw.NO_LANDMARKS
     images = data.chosen(data.TarImages(args.data / "lfw.tar"), pairs.names)
     photos = track(((photo, landmarks(photo)) for photo in images), "LFW", len(pairs.names), console=ERRORS)
-    passes = lfw.run(network, photos, photo_side=args.photo_side, mirror=args.mirror, **parts)
+    passes = lfw.run(network, photos, photo_side=args.photo_side, mirror=args.mirror, aligned=aligned)
     settings = {"photo_side": args.photo_side, "mirror": args.mirror, "side": args.side, "every": args.every}
     return {**lfw.figures(passes, pairs), **settings, "notes": notes}
 
@@ -115,14 +189,17 @@ def run_detection(args: argparse.Namespace) -> dict[str, Any]:
     return {**detection.evaluate_detection(dataset, found, **settings), "detector": args.detector, **settings}
 
 
-def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], detection.Detected], float]:
+def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], Detected], float]:
     """The detector with scores from LOW_SCORE up, and the threshold at which it is used."""
     folder = references.peers_folder(args.peers)
     if args.detector == "yunet":
         return peers.Yunet(folder, args.side, args.min_side, detection.LOW_SCORE), 0.9
     if args.detector == "scrfd500m":
         return peers.Scrfd(folder, args.side, args.min_side, detection.LOW_SCORE, args.threads or 1), 0.5
-    network = _network(args, max_faces=2 * detection.MAX_DETECTIONS)
+    if args.detector == "mtcnn":
+        return Mtcnn(args.side, args.min_side, detection.LOW_SCORE, args.threads), SCORE_THRESHOLD
+    settings = {"side": args.side, "min_side": args.min_side, "threads": args.threads}
+    network = OneShot(args.weights, max_faces=2 * detection.MAX_DETECTIONS, **settings)
     threshold, network.score_threshold = network.score_threshold, detection.LOW_SCORE
     return network, threshold
 
@@ -130,31 +207,114 @@ def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], detection.Det
 def run_pose(args: argparse.Namespace) -> dict[str, Any]:
     records, tar = data.pose_set(args.data)
     network = _network(args)
-    parts, notes = _comparisons(args, {})
+    aligned, notes = _comparisons(args, {})
+    named = {file.stem: references.squeezefaceposenet(file, args.threads or 1) for file in args.recogniser}
     keep = range(0, len(records), args.every)
     photos = ((tar[i], np.array(records[i]["kps"])) for i in keep)
-    passes = lfw.run(network, track(photos, "pose set", len(keep), console=ERRORS), **parts)
-    rows = {"oneshot": passes.embeddings, "given_landmarks": passes.student, "teacher": passes.teacher}
+    photos = track(photos, "pose set", len(keep), console=ERRORS)
+    passes = lfw.run(network, photos, aligned={**aligned, **named})
     kept = [records[i] for i in keep]
-    figures = {name: pose.pose_figures(kept, found) if len(found) else None for name, found in rows.items()}
+    sizes = range(1, 11) if args.outlook else (1, 5)
+    own = "oneshot" if args.pipeline == "one-pass" else "two_stage"
+    figures: dict[str, Any] = {own: None, "given_landmarks": None, "teacher": None}
+    for name, rows, measure in _measured({own: passes.embeddings, **passes.aligned}, named):
+        figures[name] = pose.pose_figures(kept, rows, sizes, measure)
+        if args.outlook:
+            figures[name] |= pose.outlook_figures(kept, rows, measure=measure)
+        _plot_poses(args.plots, name, lambda size: pose.pose_scores(kept, rows, size, measure))  # noqa: B023
     return {**figures, "side": args.side, "every": args.every, "notes": notes}
+
+
+def run_vggface2(args: argparse.Namespace) -> dict[str, Any]:
+    photos = vggface2.pose_photos(args.data)
+    network = None if args.fast else _network(args)
+    aligned, notes = _comparisons(args, {})
+    aligned.pop("given_landmarks", None)  # the one pass end to end is enough
+    named = {file.stem: CropRecogniser(file, args.threads) for file in args.recogniser}
+    rows: dict[str, list[Any]] = {name: [] for name in (*aligned, *named)}
+    whole = []
+    for i, path in enumerate(track(photos.paths, "VGGFace2-Pose", console=ERRORS)):
+        image, box, points = read_image(path), photos.boxes[i], photos.landmarks[i]
+        if network is not None:
+            whole.append(lfw.central_face(network, image)[0])
+        for name, embed in aligned.items():
+            rows[name].append(embed(image, points))
+        for name, recogniser in named.items():
+            rows[name].append(recogniser(crop(image, box, points, args.crop)[None])[0])
+    stacked = {name: lfw.stacked(embeddings) for name, embeddings in rows.items()}
+    if whole:
+        stacked = {"oneshot" if args.pipeline == "one-pass" else "two_stage": lfw.stacked(whole), **stacked}
+    figures: dict[str, Any] = {}
+    for name, found, measure in _measured(stacked, named):
+        figures[name] = vggface2.figures(found, measure=measure)
+        _plot_poses(args.plots, name, lambda size: vggface2.pose_scores(found, size, measure))  # noqa: B023
+    return {**figures, "crop": args.crop, "side": args.side, "notes": notes}
+
+
+def _measured(rows: dict[str, Any], named: Iterable[str]) -> Iterator[tuple[str, Any, pose.Measure]]:
+    """Everything by cosine; SqueezeFacePoseNet's descriptors by its paper's χ² as well."""
+    for name, found in rows.items():
+        yield name, found, cosine
+        if name in named:
+            yield f"{name} chi-square", found, chi_square
+
+
+def _plot_poses(folder: Path | None, name: str, scored: Callable[[int], plots.Curves]) -> None:
+    """DET and ROC of every pair of poses, a picture for each size of template."""
+    for size in (1, 5) if folder else ():
+        title, stem = f"{name}, {size} image{'s' * (size > 1)} a template", f"{name.replace(' ', '-')}-{size}"
+        curves = scored(size)
+        plots.plot_det(folder / f"{stem}-det.png", curves, title)  # type: ignore[operator]
+        plots.plot_roc(folder / f"{stem}-roc.png", curves, title)  # type: ignore[operator]
+
+
+def run_identification(args: argparse.Namespace) -> dict[str, Any]:
+    settings = pipelines.Settings(
+        side=args.side,
+        threads=args.threads or 1,
+        weights=args.weights,
+        squeezefaceposenet=args.squeezefaceposenet,
+        peers=references.peers_folder(args.peers),
+        models=args.models or args.data / ".." / "models",
+    )
+    built, absent = pipelines.build(args.pipelines, settings)
+    figures: dict[str, Any] = {}
+    for name, pipeline in built.items():
+        network, measure = pipelines.network(pipeline), accuracy.MEASURES.get(name, cosine)
+        progress = _progress(name)
+        if args.data.suffix == ".json":
+            root, photos = read_index(args.data)
+            who, images = [p.person for p in photos], (read_image(root / p.file) for p in photos)
+            found = accuracy.set_boxes(network, root, photos, args.side, progress)
+        else:
+            who, images = accuracy.lfw_people(args.data, args.every)
+            found = accuracy.boxes(network, args.data, args.side, args.every, progress)
+        hold_out = 0 if args.data.is_dir() else HOLD_OUT
+        figures[name] = accuracy.identification(network, who, images, progress, measure, hold_out) | found
+    return {**figures, "side": args.side, "every": args.every, "absent": absent}
+
+
+def _progress(name: str) -> accuracy.Progress:
+    return lambda photos, count: track(photos, name, count, console=ERRORS)
 
 
 def _comparisons(
     args: argparse.Namespace, more: dict[str, Callable[[], Any]]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The network and its teacher at given landmarks, and `more`; a sentence for what is not at hand."""
+    """The network's recogniser and its teacher at given landmarks, and `more`; notes on what is not there."""
     if args.fast:
         return {}, ["comparisons left out (--fast)"]
     models = args.models or args.data / ".." / "models"
-    weights = args.weights or default_weights()
-    return references.available(
-        {
-            **more,
-            "student": lambda: references.student(weights, args.side, args.min_side, args.threads or 1),
-            "teacher": lambda: references.teacher(models, args.threads or 1),
-        }
-    )
+    threads = args.threads or 1
+    if args.pipeline == "two-stage":
+        more["given_landmarks"] = lambda: references.squeezefaceposenet(
+            two_stage_weights(args.weights), threads
+        )
+    else:
+        weights = args.weights or default_weights()
+        more["given_landmarks"] = lambda: references.student(weights, args.side, args.min_side, threads)
+    more["teacher"] = lambda: references.teacher(models, threads)
+    return references.available(more)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ python scripts/export_onnx.py --weights runs/joint/weights.safetensors --lfw lfw
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from oneshot import OneShotError, __version__
+from oneshot.evaluation.report import thresholds
 
 FACTS: dict[str, Any] = {
     "name": "oneshot",
@@ -60,21 +60,6 @@ def main() -> None:
     for path in (tensors, graph):
         console.print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
     console.print(f"sha256 of the weights: {sha}")
-
-
-def thresholds(path: Path) -> dict[str, float]:
-    """Thresholds by FAR from an LFW result: over all pairs of different people, the rarer the rate the surer.
-
-    Raises:
-        OneShotError: the file is missing or no such result.
-    """
-    try:
-        result = json.loads(path.read_text())
-        return {far: round(float(value), 4) for far, value in result["threshold_all_pairs"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise OneShotError(
-            f"{path}: not a result of scripts/evaluate.py lfw --json; make one first"
-        ) from None
 
 
 if __name__ == "__main__":

@@ -35,6 +35,24 @@ def model(fake_weights: Path) -> OneShot:
     return OneShot(fake_weights, threads=1)
 
 
+@pytest.fixture(scope="session")
+def recogniser_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SqueezeFacePoseNet, untrained: what it says of a face depends on the face, and that is all."""
+    torch = pytest.importorskip("torch")
+    from oneshot.models.squeezefaceposenet import FORMS, SqueezeFacePoseNet
+    from oneshot.models.weights import save_weights
+
+    torch.manual_seed(2)
+    net = SqueezeFacePoseNet(FORMS["dwc"])
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.endswith("bias"):  # else the picture would be lost among them
+                parameter.zero_()
+    path = tmp_path_factory.mktemp("recogniser") / "ours.safetensors"
+    save_weights(path, net, {"thresholds": {"1e-3": 0.9999}}, half=False)
+    return path
+
+
 def load_script(name: str) -> ModuleType:
     """A script of scripts/ as a module, to call its functions without starting Python anew."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from oneshot.errors import OneShotError
 from oneshot.types import Faces
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "evaluate.py"
@@ -32,6 +33,13 @@ class FakeNetwork:
         box = np.array([[30, 30, 70, 70]])
         embedding = np.eye(6)[[person]]
         return Faces(box, np.array([0.9]), POINTS[None], embedding)  # type: ignore[arg-type]
+
+
+PEOPLE = {"Ann": 0, "Bob": 1, "Cem": 2, "Dee": 3, "Eva": 4}
+
+
+def _absent(settings: Any) -> Any:
+    raise OneShotError("dlib: not installed")
 
 
 @pytest.fixture
@@ -133,7 +141,7 @@ def test_lfw_says_what_it_cannot_compare(script: ModuleType, folder: Path) -> No
     result = json.loads(out.read_text())
     assert result["accuracy"] == 100
     assert result["accuracy_teacher"] is None
-    assert [note.split(" ")[0] for note in result["notes"]] == ["landmarks", "student", "teacher"]
+    assert [note.split(" ")[0] for note in result["notes"]] == ["landmarks", "given_landmarks", "teacher"]
 
 
 def test_detection_writes_the_figures(script: ModuleType, folder: Path) -> None:
@@ -157,8 +165,109 @@ def test_pose_writes_the_figures(script: ModuleType, folder: Path) -> None:
     out = folder / "pose.json.out"
     assert script.main(["pose", "--data", str(folder), "--fast", "--json", str(out)]) == 0
     result = json.loads(out.read_text())
-    assert result["oneshot"]["1"]["frontal/profile"] == {"eer": 0, "genuine": 4, "impostor": 2}
+    rates = {"1e-2": None, "1e-3": None}  # two impostors cannot show them
+    assert result["oneshot"]["1"]["frontal/profile"] == {"eer": 0, "frr": rates, "genuine": 4, "impostor": 2}
     assert result["teacher"] is None
+
+
+def test_pose_measures_recognisers_and_the_outlook_and_plots(
+    script: ModuleType, folder: Path, recogniser_weights: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    out, drawn = folder / "pose.json.out", folder / "plots"
+    drawn.mkdir()
+    options = [
+        "--fast",
+        "--outlook",
+        "--recogniser",
+        str(recogniser_weights),
+        "--plots",
+        str(drawn),
+        "--threads",
+        "1",
+    ]
+    assert script.main(["pose", "--data", str(folder), "--json", str(out), *options]) == 0
+    result = json.loads(out.read_text())
+    for name in ("oneshot", "ours", "ours chi-square"):
+        assert result[name]["1"]["frontal/profile"]["eer"] == pytest.approx(0, abs=1e-6)
+        assert result[name]["10"]["mean_images"] == 1 and result[name]["missed"] == 0
+        assert result[name]["one_query"]["mixed/frontal"]["genuine"] == 4
+    assert {path.name for path in drawn.iterdir()} == {
+        f"{name}-{size}-{kind}.png"
+        for name in ("oneshot", "ours", "ours-chi-square")
+        for size in (1, 5)
+        for kind in ("det", "roc")
+    }
+
+
+def test_vggface2_pose_measures_what_it_is_given(
+    script: ModuleType, tmp_path: Path, recogniser_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script.vggface2, "IMPOSTORS", 2)
+    names = [f"n00000{who}/{i:04d}_01" for who in range(3) for i in range(30)]
+    for name in names:
+        path = tmp_path / "test" / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.full((SIDE, SIDE, 3), 40 * (int(name[6]) + 1), np.uint8))
+    (tmp_path / "test_posetemp_imglist.txt").write_text("\n".join(f"{name}.jpg" for name in names))
+    numbers = ",".join(f"{n:.0f}" for n in POINTS.ravel())
+    for kind, row in (("bb", "30,30,40,40"), ("landmark", numbers)):
+        lines = "\n".join(f'"{name}",{row}' for name in names)
+        (tmp_path / f"loose_{kind}_test.csv").write_text(lines)
+    options = [
+        "--models",
+        str(tmp_path),
+        "--recogniser",
+        str(recogniser_weights),
+        "--json",
+        str(tmp_path / "o.json"),
+    ]
+    assert script.main(["vggface2-pose", "--data", str(tmp_path), "--threads", "1", *options]) == 0
+    result = json.loads((tmp_path / "o.json").read_text())
+    assert result["crop"] == "box"
+    for name in ("oneshot", "ours", "ours chi-square"):
+        assert (result[name]["images"], result[name]["missed"]) == (90, 0)
+        assert result[name]["1"]["frontal/frontal"]["genuine"] == 3 * 45
+        assert result[name]["5"]["frontal/profile"]["genuine"] == 3 * 4
+        assert result[name]["5"]["frontal/profile"]["impostor"] == 3 * 2
+        assert result[name]["5"]["frontal/profile"]["eer"] == pytest.approx(0, abs=1e-6)
+
+
+def test_identification_compares_pipelines(
+    script: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pycocotools")
+    from oneshot.evaluation.pipelines import Run
+
+    network = FakeNetwork()
+    built = {"oneshot": lambda settings: lambda image: Run(network(image))}
+    monkeypatch.setattr(script.pipelines, "PIPELINES", built | {"dlib": _absent})
+    write_tar(folder / "lfw.tar", {f"{n}/{n}_{i}.webp": p for n, p in PEOPLE.items() for i in range(p + 1)})
+    scenes = json.loads((folder / "scenes_eval.json").read_text())
+    for image in scenes["images"]:
+        image["source"] = "mask"
+    (folder / "scenes_eval.json").write_text(json.dumps(scenes))
+    out = folder / "o.json"
+    options = ["--json", str(out), "--pipelines", "oneshot,dlib"]
+    assert script.main(["identification", "--data", str(folder), *options]) == 0
+    result = json.loads(out.read_text())
+    assert list(result["absent"]) == ["dlib"]
+    one = result["oneshot"]["enrolled"]["1"]
+    assert (one["closed_set"], one["people"], one["queries"], one["strangers"]) == (100, 2, 7, 1)
+    assert (result["oneshot"]["recall"], result["oneshot"]["mean_iou"]) == (1, pytest.approx(1))
+
+    photos = []
+    for name, person in PEOPLE.items():
+        for i in range(4):
+            pixels = np.full((SIDE, SIDE, 3), 40 * (person + 1), np.uint8)
+            cv2.imwrite(str(folder / f"{name}{i}.png"), pixels)
+            photos.append({"file": f"{name}{i}.png", "person": name, "box": [30, 30, 70, 70]})
+    (folder / "set.json").write_text(json.dumps({"root": str(folder), "photos": photos}))
+    assert script.main(["identification", "--data", str(folder / "set.json"), *options]) == 0
+    result = json.loads(out.read_text())["oneshot"]
+    one = result["enrolled"]["1"]
+    assert (one["closed_set"], one["people"], one["queries"], one["strangers"]) == (100, 4, 12, 4)
+    assert result["mean_iou"] == pytest.approx(1)
 
 
 def test_bad_input_is_one_sentence_and_exit_2(

@@ -76,7 +76,7 @@ def test_run_takes_the_central_face_and_marks_what_was_missed() -> None:
     # Its landmarks are 2 px off in x and y; the eyes are 20 px apart.
     assert passes.landmark_error[0] == pytest.approx(np.sqrt(8) / 20)
     assert np.isnan(passes.landmark_error[1:]).all()
-    assert passes.student.shape == passes.teacher.shape == (0, 0)
+    assert passes.aligned == {}
 
 
 def test_given_landmarks_are_scaled_with_the_photo() -> None:
@@ -87,14 +87,18 @@ def test_given_landmarks_are_scaled_with_the_photo() -> None:
         return np.array([1.0, 0])
 
     passes = run(
-        network, [(photo(1), POINTS), (photo(1), NO_LANDMARKS)], photo_side=30, mirror=True, teacher=teacher
+        network,
+        [(photo(1), POINTS), (photo(1), NO_LANDMARKS)],
+        photo_side=30,
+        mirror=True,
+        aligned={"teacher": teacher},
     )
     assert [shape for shape, _ in seen] == [
         (30, 30, 3)
     ] * 2  # the photo and its mirror image; none for the unknown
     assert seen[0][1].tolist() == (POINTS / 2).tolist()
-    assert passes.teacher[0].tolist() == [1, 0]
-    assert np.isnan(passes.teacher[1]).all()
+    assert passes.aligned["teacher"][0].tolist() == [1, 0]
+    assert np.isnan(passes.aligned["teacher"][1]).all()
 
 
 def pairs() -> Pairs:

@@ -1,10 +1,13 @@
 """The wrappers around other people's networks, with stand-ins for their files."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake import picture
 
+from oneshot import OneShot, TwoStage
 from oneshot.align import ARCFACE_TEMPLATE
 from oneshot.errors import OneShotError
 from oneshot.evaluation import peers, pipelines
@@ -134,11 +137,69 @@ def test_two_stages_recognise_the_best_faces_in_one_batch() -> None:
     assert list(run.stages) == ["detect", "crop", "embed"]
     assert pipelines.TwoStage(lambda image: found(5), embed, keep=None)(image).found == 5
     assert pipelines.TwoStage(lambda image: found(0), embed, keep=None)(image).found == 0
+    assert run.faces.scores.tolist() == [1, 0.875, 0.75]
 
 
-def test_pipelines_that_cannot_be_built_are_listed_with_the_reason(tmp_path: Path) -> None:
-    settings = pipelines.Settings(320, weights=tmp_path / "none.onnx", peers=tmp_path, models=tmp_path)
+def test_pipelines_that_cannot_be_built_are_listed_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    settings = pipelines.Settings(
+        320,
+        weights=tmp_path / "none.onnx",
+        squeezefaceposenet=tmp_path / "none.safetensors",
+        peers=tmp_path,
+        models=tmp_path,
+    )
     built, absent = pipelines.build(list(pipelines.PIPELINES), settings)
     assert built == {}
     assert list(absent) == list(pipelines.PIPELINES)
     assert "face_detection_yunet" in absent["yunet+sface"]
+    assert "none.safetensors" in absent["mtcnn+squeezefaceposenet"]
+    assert "pip install" in absent["dlib"]
+    with pytest.raises(OneShotError, match="yolo: no such pipeline"):
+        pipelines.build(["oneshot", "yolo"], settings)
+
+
+def test_the_two_stage_pipeline_is_two_stages(
+    recogniser_weights: Path, model: OneShot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oneshot.runtime.mtcnn.Mtcnn", lambda *args, **kwargs: model)
+    settings = pipelines.Settings(320, squeezefaceposenet=recogniser_weights)
+    built, absent = pipelines.build(["mtcnn+squeezefaceposenet"], settings)
+    assert absent == {}
+    image = picture(Rhea=(30, 40, 130, 160), Gus=(200, 50, 260, 110))
+    run = built["mtcnn+squeezefaceposenet"](image)
+    expected = TwoStage(recogniser_weights, detector=model, threads=1)(image)
+    assert list(run.stages) == ["detect", "crop", "embed"]
+    rows = run.faces.embeddings / np.linalg.norm(run.faces.embeddings, axis=1, keepdims=True)
+    np.testing.assert_allclose(rows, expected.embeddings, atol=1e-5)
+    np.testing.assert_array_equal(run.faces.boxes, expected.boxes)
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> np.ndarray:
+    data = pytest.importorskip("skimage.data")
+    return np.ascontiguousarray(data.astronaut()[..., ::-1])
+
+
+def test_dlib_finds_and_describes_a_face(astronaut: np.ndarray) -> None:
+    pytest.importorskip("dlib")
+    pytest.importorskip("face_recognition_models")
+    from oneshot.evaluation.dlib_peer import Dlib
+
+    dlib = Dlib(side=320)
+    found = dlib.detect(astronaut)
+    assert found.scores[0] > 1 and bool((np.diff(found.scores) < 0).all())  # best first
+    x0, y0, x1, y1 = found.boxes[0]
+    assert x0 < 222 < x1 and y0 < 108 < y1
+    right, left = found.landmarks[0, :2].mean(0), found.landmarks[0, 2:4].mean(0)
+    np.testing.assert_allclose((left + right) / 2, (222, 108), atol=8)
+    assert left[0] < right[0]
+    crops = dlib.cut(astronaut, found.landmarks[:1])
+    assert crops.shape == (1, 150, 150, 3)
+    assert crops[0, ..., 0].mean() > crops[0, ..., 2].mean()  # skin, in RGB
+    assert dlib.embed(crops).shape == (1, 128)
+    nothing = dlib.detect(np.zeros((100, 120, 3), np.uint8))
+    assert (nothing.boxes.shape, nothing.landmarks.shape) == ((0, 4), (0, 5, 2))
+    assert dlib.embed(dlib.cut(astronaut, nothing.landmarks)).shape == (0, 128)

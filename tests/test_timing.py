@@ -10,8 +10,15 @@ import pytest
 
 from oneshot.evaluation import pipelines, timing
 from oneshot.evaluation.pipelines import Run, Settings
+from oneshot.types import Faces
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "compare_fps.py"
+
+
+def done(count: int, stages: dict[str, float] | None = None) -> Run:
+    """A run that found so many faces."""
+    faces = Faces(np.zeros((count, 4)), np.ones(count), np.zeros((count, 5, 2)), np.ones((count, 2)))  # type: ignore[arg-type]
+    return Run(faces, stages or {})
 
 
 def portrait(value: int) -> np.ndarray:
@@ -36,7 +43,7 @@ def test_pipelines_take_turns_and_warm_up_first() -> None:
             nonlocal now
             now += seconds
             calls.append((name, int(image[0, 0, 0])))
-            return Run(2, {"detect": seconds})
+            return done(2, {"detect": seconds})
 
         return run
 
@@ -51,14 +58,15 @@ def test_pipelines_take_turns_and_warm_up_first() -> None:
 
 def test_rows_hold_medians_and_the_ratio_to_the_reference() -> None:
     runs = {
-        "oneshot": [(10.0, Run(2)), (30.0, Run(1)), (20.0, Run(3))],
-        timing.REFERENCE: [(ms, Run(2, {"detect": ms / 2, "embed": 1.0})) for ms in (40.0, 39.0, 41.0)],
+        "oneshot": [(10.0, done(2)), (30.0, done(1)), (20.0, done(3))],
+        timing.REFERENCE: [(ms, done(2, {"detect": ms / 2, "embed": 1.0})) for ms in (40.0, 39.0, 41.0)],
     }
     one, reference = timing.rows(runs, side=320, faces=2, threads=1)
     assert list(one) == ["pipeline", "side", "faces", "found", "threads", "ms", "fps", "ratio", "stages"]
     assert (one["ms"], one["fps"], one["ratio"], one["found"], one["stages"]) == (20, 50, 0.5, 2, {})
     assert (reference["ratio"], reference["stages"]) == (1, {"detect": 20, "embed": 1})
     assert timing.rows({"oneshot": runs["oneshot"]}, 320, 2, 1)[0]["ratio"] is None
+    assert timing.rows(runs, 320, 2, 1, reference="oneshot")[1]["ratio"] == 2
 
 
 def test_portraits_without_data_come_from_wheels() -> None:
@@ -79,7 +87,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
 
     def blocks(settings: Settings) -> pipelines.Pipeline:
-        return lambda image: Run(len(set(np.unique(image)) - {0}), {"detect": 1.0})
+        return lambda image: done(len(set(np.unique(image)) - {0}), {"detect": 1.0})
 
     def missing(settings: Settings) -> pipelines.Pipeline:
         raise pipelines.OneShotError("sface.onnx: no such file; fetch it")
@@ -100,6 +108,38 @@ def test_script_writes_rows_and_names_what_is_absent(script: ModuleType, tmp_pat
         (96, 1, 1, 1),
         (96, 3, 3, 1),
     ]
+
+
+def test_script_shows_no_speed_without_accuracy_if_asked(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    figures = {"lfw": 97.5, "missed": 3, "lfw_ms": 20.0}
+    counts = {"recall": 0.8, "mean_iou": 0.7}
+    people = {"enrolled": {"1": {"closed_set": 90.0}, "3": {"closed_set": 95.0}}}
+    asked = []
+    monkeypatch.setattr(
+        script.accuracy, "verification", lambda net, folder, every, *_: asked.append(every) or figures
+    )
+    monkeypatch.setattr(script.accuracy, "identification", lambda *_: people)
+    monkeypatch.setattr(script.accuracy, "lfw_people", lambda folder, every: ([], iter(())))
+    monkeypatch.setattr(script.accuracy, "boxes", lambda *_: counts)
+    out = tmp_path / "fps.json"
+    options = ["--faces", "1,2", "--sides", "96,64", "--rounds", "1", "--images", "1", "--json", str(out)]
+    extra = ["--accuracy", "--data", str(tmp_path), "--every", "8", "--plots", str(tmp_path)]
+    assert script.main([*options, *extra]) == 0
+    result = json.loads(out.read_text())
+    assert asked == [8]
+    assert result["accuracy"] == {
+        timing.REFERENCE: figures | counts | {"closed_set_1": 90, "closed_set_3": 95, "side": 96, "every": 8}
+    }
+    assert {path.name for path in tmp_path.glob("*.png")} == {"ms-96.png", "ms-64.png", "accuracy.png"}
+    assert "97.5" in capsys.readouterr().out
+    assert script.main([*options, "--accuracy"]) == 2
+    assert "--data" in capsys.readouterr().err
+    assert script.main([*options, "--plots", str(tmp_path / "no")]) == 2
+    assert script.main([*options, "--pipelines", "yunet+sface"]) == 0  # absent, and nothing else to time
+    assert json.loads(out.read_text())["rows"] == []
 
 
 def test_script_refuses_what_makes_no_sense(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

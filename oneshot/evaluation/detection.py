@@ -8,13 +8,13 @@ become ignore regions, and unmatched detections that small are not counted), and
 import contextlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
-from oneshot.types import Image
+from oneshot.types import Detected, Image
 
 MAX_DETECTIONS = 200
 MIN_FACE = 16
@@ -25,17 +25,6 @@ LOW_SCORE = 0.02
 
 SIZES = {"all": (0.0, 1e5), "min16": (float(MIN_FACE), 1e5)}
 """Pycocotools calls them areas; here they are smaller sides, in network pixels."""
-
-
-class Detected(Protocol):
-    """What is read of `oneshot.Faces`, in pixels of the photo."""
-
-    @property
-    def boxes(self) -> NDArray[np.float32]: ...  # (N, 4) x0, y0, x1, y1
-    @property
-    def scores(self) -> NDArray[np.float32]: ...  # (N,)
-    @property
-    def landmarks(self) -> NDArray[np.float32]: ...  # (N, 5, 2)
 
 
 Record = dict[str, Any]

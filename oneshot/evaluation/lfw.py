@@ -1,6 +1,6 @@
 """LFW end to end: whole photo in, one pass, the most central face; and where accuracy is lost."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,24 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.evaluation.data import Pairs
-from oneshot.evaluation.detection import Detected
 from oneshot.evaluation.verification import Verification, all_pairs_thresholds, cosine, verify
-from oneshot.types import Faces, Image
+from oneshot.types import Detected, Faces, Image
 
 Floats = NDArray[np.floating]
 Aligned = Callable[[Image, Floats], Floats]
-"""(photo, landmarks (5, 2) in its pixels) → one embedding (D,), L2-normalised."""
+"""(photo, landmarks (5, 2) in its pixels) → one embedding (D,)."""
 
 NO_LANDMARKS: Floats = np.full((5, 2), np.nan)
 
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """What the photos gave, a row each; NaN where no face was found. A part left out has 0 rows."""
+    """What the photos gave, a row each; NaN where no face was found."""
 
-    embeddings: Floats  # (P, D): one pass, end to end
-    student: Floats  # (P, D): at given landmarks
-    teacher: Floats  # (P, D'): teacher on the aligned crop
+    embeddings: Floats  # (P, D): end to end
+    aligned: dict[str, Floats]  # (P, D') by recogniser: at given landmarks
     landmark_error: Floats  # (P,): mean distance to the given landmarks / their distance between the eyes
 
 
@@ -56,7 +54,9 @@ def mirrored(image: Image, landmarks: Floats) -> tuple[Image, Floats]:
 
 
 def joined(parts: list[Floats]) -> Floats:
-    """The mean direction of the embeddings that are there; NaN if none is."""
+    """The mean direction of the embeddings that are there, a single view's as it is; NaN if none is."""
+    if len(parts) == 1:
+        return parts[0]
     there = [part for part in parts if not np.isnan(part).any()]
     if not there:
         return parts[0]
@@ -77,32 +77,30 @@ def run(
     *,
     photo_side: int | None = None,
     mirror: bool = False,
-    student: Aligned | None = None,
-    teacher: Aligned | None = None,
+    aligned: Mapping[str, Aligned] | None = None,
 ) -> Passes:
     """Pass every photo once (twice with its mirror image), decoding it once.
 
     photos: each with the landmarks (5, 2) of its face from elsewhere, NO_LANDMARKS if not known. They
     belong to the photo at its own size and are scaled with it: what a perfect detection head would give,
-    not what another detector makes of a small photo. student (the network's own embedding) and teacher are
-    run on them; None leaves them out.
+    not what another detector makes of a small photo. The recognisers of `aligned` are run on them.
     """
-    embeddings, students, teachers, errors = [], [], [], []
+    aligned = aligned or {}
+    embeddings, errors = [], []
+    others: dict[str, list[Floats]] = {name: [] for name in aligned}
     for photo, landmarks in photos:
         small = scaled(photo, photo_side)
         given = landmarks * (small.shape[1] / photo.shape[1])
         views = [(small, given), mirrored(small, given)] if mirror else [(small, given)]
-        passes = [_central_face(network, view) for view, _ in views]
+        passes = [central_face(network, view) for view, _ in views]
         embeddings.append(joined([embedding for embedding, _ in passes]))
         errors.append(_error(passes[0][1], given))
-        if student:
-            students.append(joined([_aligned(student, *view) for view in views]))
-        if teacher:
-            teachers.append(joined([_aligned(teacher, *view) for view in views]))
-    return Passes(_rows(embeddings), _rows(students), _rows(teachers), np.array(errors))
+        for name, embed in aligned.items():
+            others[name].append(joined([_aligned(embed, *view) for view in views]))
+    return Passes(stacked(embeddings), {k: stacked(rows) for k, rows in others.items()}, np.array(errors))
 
 
-def _central_face(network: Callable[[Image], Faces], image: Image) -> tuple[Floats, Floats]:
+def central_face(network: Callable[[Image], Faces], image: Image) -> tuple[Floats, Floats]:
     """Its embedding (D,) and landmarks (5, 2); a missed face is one NaN, widened later, and NaN points."""
     faces = network(image)
     i = central(faces.boxes, image)
@@ -119,7 +117,7 @@ def _error(points: Floats, given: Floats) -> float:
     return float(np.linalg.norm(points - given, axis=1).mean() / np.linalg.norm(given[0] - given[1]))
 
 
-def _rows(embeddings: list[Floats]) -> Floats:
+def stacked(embeddings: list[Floats]) -> Floats:
     """(P, D) float32 of embeddings (D,) and lone NaNs for what was missed."""
     width = max((len(embedding) for embedding in embeddings), default=0)
     rows = np.full((len(embeddings), width), np.nan, np.float32)
@@ -129,15 +127,16 @@ def _rows(embeddings: list[Floats]) -> Floats:
 
 
 def figures(passes: Passes, pairs: Pairs) -> dict[str, Any]:
-    """LFW's figures of the one pass; then accuracy and TAR of the parts, None where they were left out.
+    """LFW's figures end to end; then accuracy and TAR at given landmarks of the network's own recogniser and
+    its teacher ("given_landmarks", "teacher"), None where they were left out.
 
     Percent, but thresholds (cosines) and landmark_error (a fraction of the distance between the eyes).
     `missed` counts photos without a face, `missed_pairs` the pairs that they spoil.
     """
     own = _verify(passes.embeddings, pairs)
     parts = {
-        name: _verify(rows, pairs) if len(rows) else None
-        for name, rows in (("given_landmarks", passes.student), ("teacher", passes.teacher))
+        name: _verify(passes.aligned[name], pairs) if name in passes.aligned else None
+        for name in ("given_landmarks", "teacher")
     }
     measured = passes.landmark_error[~np.isnan(passes.landmark_error)]
     return {

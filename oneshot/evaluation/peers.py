@@ -3,14 +3,13 @@
 Their files are not part of this project (shared/models/get_peers.py fetches them). A peer whose file or
 package is not there raises OneShotError when it is built, so that a comparison can list it as absent.
 
-Sources: YuNet and SFace through OpenCV's own classes (OpenCV zoo); SCRFD-500M (InsightFace buffalo_sc: nine
-outputs, two anchors a cell, distances in strides); EdgeFace-XXS (Idiap, timm's edgenext_xx_small).
+Sources: YuNet and SFace through OpenCV's own classes (OpenCV zoo); SCRFD-500M and MobileFaceNet (InsightFace
+buffalo_sc; the detector has nine outputs, two anchors a cell, distances in strides); EdgeFace-XXS (Idiap,
+timm's edgenext_xx_small). dlib is in `dlib_peer`.
 """
 
 import functools
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from oneshot.align import warp_face
+from oneshot.align import TEMPLATE_SIDE, warp_face
 from oneshot.errors import OneShotError
 from oneshot.image import letterbox
 from oneshot.types import Image
@@ -33,12 +32,6 @@ class Found(NamedTuple):
     boxes: NDArray[np.float32]  # (N, 4) x0, y0, x1, y1
     scores: NDArray[np.float32]  # (N,)
     landmarks: NDArray[np.float32]  # (N, 5, 2)
-
-    def best(self, count: int | None) -> "Found":
-        return Found(self.boxes[:count], self.scores[:count], self.landmarks[:count])
-
-
-Detector = Callable[[Image], Found]
 
 
 def session(model: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
@@ -123,27 +116,15 @@ def _edgeface_onnx(file: Path) -> bytes:
         import timm
         import torch
         from safetensors.torch import load_file
+
+        from oneshot.runtime.torch import as_onnx
     except ImportError as error:
         raise OneShotError(
             f"EdgeFace: {error.name} is not installed; pip install 'oneshot-face[train]'"
         ) from error
     net = timm.create_model("edgenext_xx_small", num_classes=512).eval()
     net.load_state_dict(load_file(_there(file)))
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # The older exporter is deprecated, but its graph runs a fifth faster: a peer at its best.
-        warnings.simplefilter("ignore")
-        file = Path(folder) / "edgeface.onnx"
-        torch.onnx.export(
-            net.float(),
-            (torch.zeros(2, 3, 112, 112),),
-            file,
-            input_names=["crops"],
-            output_names=["embeddings"],
-            dynamic_axes={"crops": {0: "n"}, "embeddings": {0: "n"}},
-            opset_version=18,
-            dynamo=False,
-        )
-        return file.read_bytes()
+    return as_onnx(net.float(), torch.zeros(2, 3, 112, 112))
 
 
 class EdgeFace:
@@ -153,11 +134,26 @@ class EdgeFace:
         self.session = session(_edgeface_onnx(models / "edgeface_xxs.safetensors"), threads)
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if len(crops) == 0:
-            return np.empty((0, 512), np.float32)
-        x = (crops[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 127.5
-        rows = self.session.run(None, {"crops": np.ascontiguousarray(x)})[0]
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return _described(self.session, crops)
+
+
+class MobileFaceNet:
+    """InsightFace's w600k_mbf (buffalo_sc): (N, 112, 112, 3) BGR uint8 → (N, 512), L2-normalised."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self.session = session(folder / "w600k_mbf.onnx", threads)
+
+    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return _described(self.session, crops)
+
+
+def _described(session: onnxruntime.InferenceSession, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """One batch through a network of 512 numbers that wants RGB from -1 to 1."""
+    if len(crops) == 0:
+        return np.empty((0, 512), np.float32)
+    x = (crops[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 127.5
+    rows = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(x)})[0]
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 class SFace:
@@ -174,7 +170,9 @@ class SFace:
         return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
 
 
-def aligned_crops(image: Image, landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """All faces (N, 5, 2) warped to the ArcFace template: (N, 112, 112, 3)."""
-    crops = [warp_face(image, points) for points in landmarks]
-    return np.stack(crops) if crops else np.empty((0, 112, 112, 3), np.uint8)
+def aligned_crops(
+    image: Image, landmarks: NDArray[np.float32], side: int = TEMPLATE_SIDE
+) -> NDArray[np.uint8]:
+    """All faces (N, 5, 2) warped to the ArcFace template: (N, side, side, 3)."""
+    crops = [warp_face(image, points, side) for points in landmarks]
+    return np.stack(crops) if crops else np.empty((0, side, side, 3), np.uint8)

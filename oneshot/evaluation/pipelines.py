@@ -7,6 +7,7 @@ PIPELINES.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
-from oneshot.evaluation.peers import Detector, EdgeFace, SFace, Yunet, aligned_crops
-from oneshot.types import Image
+from oneshot.evaluation.peers import EdgeFace, MobileFaceNet, Scrfd, SFace, Yunet, aligned_crops
+from oneshot.types import Detected, Faces, Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,41 +31,57 @@ class Settings:
     threads: int = 1
     keep: int | None = None
     weights: Path | None = None  # of oneshot; None: the shipped ones
+    squeezefaceposenet: Path | None = None  # the two-stage path's; None: the shipped ones
     peers: Path = Path("peers")
     models: Path = Path("../shared/models")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One image done: how many faces, and milliseconds by stage (empty where there are no stages)."""
+    """One image done: its faces, and milliseconds by stage (empty where there are no stages)."""
 
-    found: int
+    faces: Faces
     stages: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def found(self) -> int:
+        return len(self.faces)
 
 
 Pipeline = Callable[[Image], Run]
+
+
+def network(pipeline: Pipeline) -> Callable[[Image], Faces]:
+    """A pipeline as accuracy is measured: its faces only."""
+    return lambda image: pipeline(image).faces
+
+
+Crops = NDArray[np.uint8]
 LOW_SCORE = 0.1
 """Where `keep` asks for a number of faces, they are taken from this score up."""
 
 
 @dataclass(frozen=True, slots=True)
 class TwoStage:
-    """Detect, cut every face out, recognise them in one call."""
+    """Detect, cut every face out by its landmarks, recognise them in one call."""
 
-    detect: Detector
-    embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    detect: Callable[[Image], Detected]
+    embed: Callable[[Crops], NDArray[np.float32]]
     keep: int | None
+    cut: Callable[[Image, NDArray[np.float32]], Crops] = aligned_crops
 
     def __call__(self, image: Image) -> Run:
         start = time.perf_counter()
-        faces = self.detect(image).best(self.keep)
+        found = self.detect(image)
+        boxes, scores, landmarks = (a[: self.keep] for a in (found.boxes, found.scores, found.landmarks))
         detected = time.perf_counter()
-        crops = aligned_crops(image, faces.landmarks)
+        crops = self.cut(image, landmarks)
         cropped = time.perf_counter()
         embeddings = self.embed(crops)
         end = time.perf_counter()
         seconds = {"detect": detected - start, "crop": cropped - detected, "embed": end - cropped}
-        return Run(len(embeddings), {stage: 1000 * s for stage, s in seconds.items()})
+        faces = Faces(boxes, scores, landmarks, embeddings)
+        return Run(faces, {stage: 1000 * s for stage, s in seconds.items()})
 
 
 def _yunet(settings: Settings) -> Yunet:
@@ -83,6 +100,34 @@ def yunet_sface(settings: Settings) -> Pipeline:
     return TwoStage(_yunet(settings), SFace(settings.peers), settings.keep)
 
 
+def scrfd_mobilefacenet(settings: Settings) -> Pipeline:
+    cv2.setNumThreads(settings.threads)
+    score = 0.5 if settings.keep is None else LOW_SCORE
+    detector = Scrfd(settings.peers, settings.side, score=score, threads=settings.threads)
+    return TwoStage(detector, MobileFaceNet(settings.peers, settings.threads), settings.keep)
+
+
+def mtcnn_squeezefaceposenet(settings: Settings) -> Pipeline:
+    from oneshot.crop import SIDE
+    from oneshot.runtime.crops import CropRecogniser
+    from oneshot.runtime.mtcnn import SCORE_THRESHOLD, Mtcnn
+    from oneshot.two_stage import two_stage_weights
+
+    cv2.setNumThreads(settings.threads)
+    recogniser = CropRecogniser(two_stage_weights(settings.squeezefaceposenet), settings.threads)
+    score = SCORE_THRESHOLD if settings.keep is None else LOW_SCORE
+    detector = Mtcnn(settings.side, score_threshold=score, threads=settings.threads)
+    return TwoStage(detector, recogniser, settings.keep, partial(aligned_crops, side=SIDE))
+
+
+def dlib(settings: Settings) -> Pipeline:
+    from oneshot.evaluation.dlib_peer import Dlib
+
+    cv2.setNumThreads(settings.threads)  # dlib itself has one thread on a CPU
+    parts = Dlib(settings.side) if settings.keep is None else Dlib(settings.side, score=-1.0)
+    return TwoStage(parts.detect, parts.embed, settings.keep, parts.cut)
+
+
 def oneshot(settings: Settings) -> Pipeline:
     from oneshot.predictor import OneShot
 
@@ -90,20 +135,30 @@ def oneshot(settings: Settings) -> Pipeline:
     network = OneShot(settings.weights, side=settings.side, threads=settings.threads)
     if settings.keep is not None:
         network.score_threshold, network.max_faces = LOW_SCORE, settings.keep
-    return lambda image: Run(len(network(image).scores))
+    return lambda image: Run(network(image))
 
 
 PIPELINES: dict[str, Callable[[Settings], Pipeline]] = {
     "oneshot": oneshot,
-    "yunet+edgeface-xxs": yunet_edgeface,
+    "mtcnn+squeezefaceposenet": mtcnn_squeezefaceposenet,
+    "dlib": dlib,
     "yunet+sface": yunet_sface,
+    "scrfd500m+mobilefacenet": scrfd_mobilefacenet,
+    "yunet+edgeface-xxs": yunet_edgeface,
 }
-REFERENCE = "yunet+edgeface-xxs"
-"""Ratios are times over this pipeline's, on the same image in the same run."""
+REFERENCE = "mtcnn+squeezefaceposenet"
+"""Ratios are times over this one's, on the same image in the same run: the path that one pass replaces."""
 
 
 def build(names: Sequence[str], settings: Settings) -> tuple[dict[str, Pipeline], dict[str, str]]:
-    """The pipelines of these names that can be built, and for each of the others why it cannot."""
+    """The pipelines of these names that can be built, and for each of the others why it cannot.
+
+    Raises:
+        OneShotError: there is no pipeline of a name.
+    """
+    unknown = [name for name in names if name not in PIPELINES]
+    if unknown:
+        raise OneShotError(f"{unknown[0]}: no such pipeline; there are {', '.join(PIPELINES)}")
     built: dict[str, Pipeline] = {}
     absent: dict[str, str] = {}
     for name in names:

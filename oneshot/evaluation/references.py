@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from oneshot.align import warp_face
+from oneshot.crop import aligned_crop
 from oneshot.errors import OneShotError
 from oneshot.evaluation.lfw import Aligned, Floats, central_landmarks
 from oneshot.evaluation.peers import EdgeFace, Scrfd
@@ -30,8 +31,13 @@ def given_landmarks(peers: Path | None, threads: int) -> Callable[[Image], Float
 
     At side 480 it misses none of the photos of LFW's pairs (at their own 250 and at 320, one).
     """
-    detector = Scrfd(peers_folder(peers), side=480, min_side=480, threads=threads)
+    detector = scrfd(peers, threads)
     return lambda photo: central_landmarks(detector, photo)
+
+
+def scrfd(peers: Path | None, threads: int) -> Scrfd:
+    """SCRFD-500M as given landmarks are made with it."""
+    return Scrfd(peers_folder(peers), side=480, min_side=480, threads=threads)
 
 
 def student(weights: Path, side: int, min_side: int, threads: int) -> Aligned:
@@ -61,6 +67,14 @@ def teacher(models: Path, threads: int) -> Aligned:
     """EdgeFace-XXS on the 112 × 112 crop aligned by the landmarks."""
     network = EdgeFace(models, threads)
     return lambda photo, landmarks: network(warp_face(photo, landmarks)[None])[0]
+
+
+def squeezefaceposenet(weights: Path, threads: int) -> Aligned:
+    """SqueezeFacePoseNet on the 113 × 113 crop aligned by the landmarks: the descriptor, not normalised."""
+    from oneshot.runtime.crops import CropRecogniser
+
+    network = CropRecogniser(weights, threads)
+    return lambda photo, landmarks: network(aligned_crop(photo, landmarks)[None])[0]
 
 
 def available(builders: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], list[str]]:

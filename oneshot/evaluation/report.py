@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from oneshot.errors import OneShotError
 from oneshot.files import replacing
 
 
@@ -30,6 +31,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value
+
+
+def thresholds(path: Path) -> dict[str, float]:
+    """Thresholds by FAR from an LFW result: over all pairs of different people, the rarer the rate the surer.
+
+    Raises:
+        OneShotError: the file is missing or no such result.
+    """
+    try:
+        result = json.loads(path.read_text())
+        return {far: round(float(value), 4) for far, value in result["threshold_all_pairs"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise OneShotError(
+            f"{path}: not a result of scripts/evaluate.py lfw --json; make one first"
+        ) from None
 
 
 def print_table(title: str, result: Mapping[str, Any]) -> None:

@@ -92,7 +92,11 @@ def timed(
 
 
 def rows(
-    runs: Mapping[str, Sequence[tuple[float, Run]]], side: int, faces: int, threads: int
+    runs: Mapping[str, Sequence[tuple[float, Run]]],
+    side: int,
+    faces: int,
+    threads: int,
+    reference: str = REFERENCE,
 ) -> list[dict[str, Any]]:
     """One row a pipeline, medians over all its runs; `ratio` is None where the reference did not run."""
     medians = {name: statistics.median(ms for ms, _ in done) for name, done in runs.items()}
@@ -105,7 +109,7 @@ def rows(
             "threads": threads,
             "ms": medians[name],
             "fps": 1000 / medians[name],
-            "ratio": medians[name] / medians[REFERENCE] if REFERENCE in medians else None,
+            "ratio": medians[name] / medians[reference] if reference in medians else None,
             "stages": {
                 stage: statistics.median(run.stages[stage] for _, run in done) for stage in done[0][1].stages
             },

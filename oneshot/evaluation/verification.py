@@ -1,6 +1,7 @@
 """How well scores tell pairs of the same person from pairs of different people.
 
-A score is a cosine similarity, (P,) float; a pair is accepted when its score is at or above the threshold.
+A score is a similarity, (P,) float, the greater the more alike; a pair is accepted when its score is at or
+above the threshold.
 NaN stands for a pair in which a face was not found, and counts against us wherever that is not flattering:
 
 - accuracy: always an error, whoever is in the pair;
@@ -11,7 +12,7 @@ NaN stands for a pair in which a face was not found, and counts against us where
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,24 @@ FARS = ("1e-2", "1e-3", "0")
 
 
 def cosine(first: Floats, second: Floats) -> Floats:
-    """(P, D), (P, D) of unit length → (P,); NaN where either row is NaN (no face)."""
-    return np.einsum("pd,pd->p", first, second)
+    """(P, D), (P, D) of any length → (P,); NaN where either row is NaN (no face)."""
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return np.einsum("pd,pd->p", first, second) / np.maximum(lengths, 1e-12)
+
+
+def chi_square(first: Floats, second: Floats) -> Floats:
+    """Minus the χ² distance, sum of (a - b)² / (a + b): (P, D), (P, D), none negative → (P,), at most 0.
+
+    The measure of SqueezeFacePoseNet's paper. Numbers that are 0 in both add nothing; NaN rows give NaN.
+    """
+    total = first + second
+    shares = np.divide((first - second) ** 2, total, out=np.zeros_like(total), where=total != 0)
+    return -shares.sum(1)
+
+
+def euclidean(first: Floats, second: Floats) -> Floats:
+    """Minus the distance: (P, D), (P, D) → (P,), at most 0; NaN where either row is NaN. dlib's measure."""
+    return -np.linalg.norm(first - second, axis=1)
 
 
 def threshold_at_far(impostors: Floats, far: float) -> float:
@@ -106,6 +123,20 @@ def fold_accuracies(scores: Floats, same: NDArray[np.bool_], fold: NDArray[np.in
         right = (scores[test] >= threshold) == same[test]
         accuracies.append(float(np.mean(right & ~np.isnan(scores[test]))))
     return np.array(accuracies)
+
+
+def error_rates(scores: Floats, same: NDArray[np.bool_]) -> dict[str, Any]:
+    """EER, and FRR at a FAR of 1 % and 0.1 %, in percent; the numbers of trials. NaN: too few to measure it.
+
+    The figures of SqueezeFacePoseNet's paper.
+    """
+    limits = {far: threshold_at_far(scores[~same], float(far)) for far in ("1e-2", "1e-3")}
+    return {
+        "eer": 100 * equal_error_rate(scores, same),
+        "frr": {far: 100 * (1 - tar_at(limit, scores[same])) for far, limit in limits.items()},
+        "genuine": int(same.sum()),
+        "impostor": int((~same).sum()),
+    }
 
 
 @dataclass(frozen=True, slots=True)

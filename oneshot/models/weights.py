@@ -5,11 +5,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from oneshot.errors import OneShotError
 from oneshot.models.network import NetworkConfig, OneShotNet
+from oneshot.models.squeezefaceposenet import Form, SqueezeFacePoseNet
 
 
-def save_weights(path: Path, net: OneShotNet, info: dict[str, Any], half: bool = True) -> str:
+def save_weights(
+    path: Path, net: OneShotNet | SqueezeFacePoseNet, info: dict[str, Any], half: bool = True
+) -> str:
     """Write a network (fp16 unless `half` is False) by a temporary name; returns its tensors' sha256.
 
     Batch-norm's statistics stay fp32: SqueezeNet's features are unscaled, and at stride 32 their variance
@@ -30,7 +35,12 @@ def save_weights(path: Path, net: OneShotNet, info: dict[str, Any], half: bool =
     digest = hashlib.sha256()
     for key in sorted(state):
         digest.update(key.encode() + state[key].numpy().tobytes())
-    info = {**info, "network": net.config.as_dict(), "weights_sha256": digest.hexdigest()}
+    info = {
+        **info,
+        "architecture": type(net).__name__,
+        "network": net.config.as_dict(),
+        "weights_sha256": digest.hexdigest(),
+    }
     partial = path.with_name(path.name + ".partial")
     save_file(state, partial, metadata={"oneshot": json.dumps(info)})
     partial.replace(path)
@@ -59,17 +69,36 @@ def read_info(path: Path) -> dict[str, Any]:
 
 def load_network(path: Path) -> tuple[OneShotNet, dict[str, Any]]:
     """The network in evaluation mode, fp32, and its facts. Raises OneShotError like `read_info`."""
-    from safetensors.torch import load_file
-
     info = read_info(path)
+    # Files from before there were two architectures do not name theirs.
+    if info.get("architecture", "OneShotNet") != "OneShotNet":
+        raise OneShotError(f"{path}: holds a {info['architecture']}; it is for the two-stage path")
     shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in info["network"].items()}
     net = OneShotNet(NetworkConfig(**shape))
+    _fill(net, path)
+    return net.eval(), info
+
+
+def load_squeezefaceposenet(path: Path) -> tuple[SqueezeFacePoseNet, dict[str, Any]]:
+    """The two-stage path's recogniser in evaluation mode, fp32, and its facts. Raises like `read_info`."""
+    info = read_info(path)
+    if info.get("architecture") != "SqueezeFacePoseNet":
+        raise OneShotError(
+            f"{path}: not SqueezeFacePoseNet's weights; make them with scripts/import_squeezefaceposenet.py"
+        )
+    net = SqueezeFacePoseNet(Form(**info["network"]))
+    _fill(net, path)
+    return net.eval(), info
+
+
+def _fill(net: nn.Module, path: Path) -> None:
+    from safetensors.torch import load_file
+
     state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
     try:
         net.load_state_dict(state)
     except RuntimeError:
         raise OneShotError(f"{path}: its tensors do not fit its own config; fetch the file again") from None
-    return net.eval(), info
 
 
 def start_network(config: NetworkConfig, models: Path, start: Path | None) -> OneShotNet:

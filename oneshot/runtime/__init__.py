@@ -28,8 +28,8 @@ class Backend(Protocol):
         ...
 
 
-def default_weights() -> Path:
-    """The weights shipped: inside the installed package, or at the top of a checkout."""
+def default_weights(name: str = "oneshot.onnx") -> Path:
+    """Where weights of that name are shipped: inside the installed package, or at the top of a checkout."""
     package = Path(__file__).resolve().parents[1]
-    packaged = package / "weights" / "oneshot.onnx"
-    return packaged if packaged.exists() else package.parent / "weights" / "oneshot.onnx"
+    packaged = package / "weights" / name
+    return packaged if packaged.exists() else package.parent / "weights" / name

@@ -1,5 +1,7 @@
 """The torch backend: the same call as the ONNX one, for research and for checking the export."""
 
+import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from oneshot.models.one_pass import one_pass
+from oneshot.models.squeezefaceposenet import DESCRIPTOR, SqueezeFacePoseNet
 from oneshot.models.weights import load_network
 
 Array = NDArray[np.float32]
@@ -44,3 +47,29 @@ class TorchBackend:
         maps = self.net.backbone(torch.from_numpy(image).permute(0, 3, 1, 2).float())
         sampled = (*self.net.thinned(maps.s2, maps.s4, maps.s8), *maps[2:])
         return self.net.embed(sampled, torch.from_numpy(np.asarray(landmarks, np.float32))).numpy()
+
+
+def as_onnx(net: torch.nn.Module, crops: torch.Tensor) -> bytes:
+    """A network from crops to embeddings as an ONNX file, batch dynamic; `crops` shows the input's shape."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        # The older exporter is deprecated, but its graph runs a fifth faster (EdgeFace, measured).
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            net,
+            (crops,),
+            file,  # type: ignore[arg-type]
+            input_names=["crops"],
+            output_names=["embeddings"],
+            dynamic_axes={"crops": {0: "n"}, "embeddings": {0: "n"}},
+            opset_version=18,
+            dynamo=False,
+        )
+    return file.getvalue()
+
+
+@torch.inference_mode()
+def describe_crops(net: SqueezeFacePoseNet, crops: NDArray[np.uint8]) -> Array:
+    """Descriptors (N, 1000), as they are, of BGR crops (N, 113, 113, 3), in one batch; N may be 0."""
+    rgb = torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).permute(0, 3, 1, 2).float()
+    return net(rgb).numpy() if len(rgb) else np.empty((0, DESCRIPTOR), np.float32)

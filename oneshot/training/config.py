@@ -78,6 +78,15 @@ def load_config(path: Path, overrides: list[str]) -> TrainConfig:
     Raises:
         OneShotError: no such file, broken TOML, or an unknown key (the nearest known one is named).
     """
+    return from_dict(read_table(path, overrides))
+
+
+def read_table(path: Path, overrides: list[str]) -> dict[str, Any]:
+    """A TOML file's table with `key=value` changes.
+
+    Raises:
+        OneShotError: no such file, or broken TOML.
+    """
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text())
     except FileNotFoundError:
@@ -97,14 +106,14 @@ def load_config(path: Path, overrides: list[str]) -> TrainConfig:
         for parent in parents:
             inner = inner.setdefault(parent, {})
         inner[last] = parsed
-    return from_dict(table)
+    return table
 
 
 def from_dict(table: dict[str, Any]) -> TrainConfig:
     """The config that `asdict` (or TOML) wrote."""
     table = dict(table)
-    network = _checked(NetworkConfig, dict(table.pop("network", {})), "network.")
-    return replace(_checked(TrainConfig, table, ""), network=network)
+    network = checked(NetworkConfig, dict(table.pop("network", {})), "network.")
+    return replace(checked(TrainConfig, table), network=network)
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -112,7 +121,8 @@ def to_dict(config: TrainConfig) -> dict[str, Any]:
     return asdict(config)
 
 
-def _checked(kind: type[Any], table: dict[str, Any], prefix: str) -> Any:
+def checked(kind: type[Any], table: dict[str, Any], prefix: str = "") -> Any:
+    """A dataclass made of a table, lists as tuples; for an unknown key OneShotError names the nearest."""
     known = {f.name for f in fields(kind)}
     for key in table:
         if key not in known:
