@@ -37,6 +37,7 @@ class TwoStage:
     Attributes:
         info: the facts that the weights carry about themselves.
         thresholds: cosine similarity by false accept rate on LFW, where they were measured.
+        side: the largest picture's side, in which faces are described as they are.
 
     Raises:
         OneShotError: a package or the weights are missing or foreign, or a setting makes no sense.
@@ -69,6 +70,7 @@ class TwoStage:
         self.detect = detector or Mtcnn(side, min_side, self.score_threshold, threads)
         self.crop: Crop = crop
         self.max_faces = max_faces
+        self.side = 1 << 14  # for finding faces `side` holds; they are described at full size
         # A gallery remembers this: other crops make other embeddings.
         sha = f"{self.recognise.info['weights_sha256']}-{crop}"
         self.info: dict[str, Any] = {**self.recognise.info, "weights_sha256": sha}

@@ -96,10 +96,12 @@ class Model(Protocol):
     Attributes:
         info: facts about the weights, `weights_sha256` among them.
         thresholds: cosine similarity by false accept rate.
+        side: pixels; the faces of a larger picture are described as it looks scaled down to this side.
     """
 
     info: dict[str, Any]
     thresholds: dict[str, float]
+    side: int
 
     def __call__(self, image: Image) -> Faces: ...
 
