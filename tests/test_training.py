@@ -48,6 +48,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         part=np.zeros(32, np.uint8),
         offset=np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.uint32),
         length=lengths.astype(np.uint16),
+        native=np.ones(32, np.float16),
+        source=np.zeros(32, np.uint8),
+        source_names=np.array(["drawn"]),
     )
     torch.manual_seed(0)
     save_file(
