@@ -126,9 +126,9 @@ def test_the_letterbox_gives_the_same_pixels(result: dict[str, Any], noise: list
         padded, scale = letterbox(image, side)
         assert (got["height"], got["width"]) == padded.shape[:2]
         np.testing.assert_array_equal(got["scale"], scale)
-        # One grey value where a mean lies halfway between two.
+        # One grey value where a mean lies so close to halfway that the order of the sum decides.
         off = np.abs(np.array(got["pixels"], int).reshape(padded.shape) - padded)
-        assert off.max() <= 1 and off.mean() < 0.1
+        assert off.max() <= 1 and off.mean() < 0.01
 
 
 @needs_npm

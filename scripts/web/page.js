@@ -76,7 +76,7 @@ function showPeople() {
 function stop() {
   if (playing) close(playing);
   playing = null;
-  $("stop").hidden = true;
+  $("stop").hidden = $("rate").hidden = true;
   $("fps").textContent = "–";
 }
 
@@ -97,7 +97,7 @@ const play = doing(async (opening) => {
   const video = await opening;
   open();
   playing = video;
-  $("stop").hidden = false;
+  $("stop").hidden = $("rate").hidden = false;
   let last = performance.now();
   let rate = 0;
   while (playing === video) {
