@@ -22,6 +22,10 @@ from oneshot.image import letterbox, read_image
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIDES = (640, 320)
+PEOPLE = ("Eileen Collins", "Grace Hopper")
+PHOTOS = [
+    (name, side) for name in (*(f"{p}.png" for p in PEOPLE), "hopper.jpg", "both.png") for side in SIDES
+]
 GRIDS = [((61, 47), 32), ((300, 200), 96), ((128, 64), 64), ((33, 500), 250), ((20, 40), 64), ((1, 700), 64)]
 """Sizes (height, width) of noise, and the side to fit it to: odd, whole and half steps, nothing to do."""
 
@@ -108,12 +112,6 @@ def result(
     return dict(json.loads(done.stdout))
 
 
-PEOPLE = ("Eileen Collins", "Grace Hopper")
-PHOTOS = [
-    (name, side) for name in (*(f"{p}.png" for p in PEOPLE), "hopper.jpg", "both.png") for side in SIDES
-]
-
-
 @pytest.fixture(scope="module")
 def expected(files: dict[str, Path]) -> dict[tuple[str, int], Faces]:
     models = {side: OneShot(side=side, threads=1) for side in SIDES}
@@ -138,14 +136,17 @@ def test_the_faces_are_those_of_the_python_runtime(
 ) -> None:
     got, faces = result["faces"][PHOTOS.index(photo)], expected[photo]
     assert len(got) == len(faces) > 0
-    np.testing.assert_allclose([f["box"] for f in got], faces.boxes, atol=1)
-    np.testing.assert_allclose([f["landmarks"] for f in got], faces.landmarks, atol=1)
+    # Of a PNG both see the same pixels; decoders of JPEG may differ by a grey value.
+    pixels, cosine = (1, 0.99) if photo[0].endswith(".jpg") else (0.1, 0.9999)
+    np.testing.assert_allclose([f["box"] for f in got], faces.boxes, atol=pixels)
+    np.testing.assert_allclose([f["landmarks"] for f in got], faces.landmarks, atol=pixels)
     np.testing.assert_allclose([f["score"] for f in got], faces.scores, atol=0.01)
     cosines = (np.array([f["embedding"] for f in got]) * faces.embeddings).sum(1)
-    assert cosines.min() > (0.99 if photo[0].endswith(".jpg") else 0.999)  # decoders of JPEG differ a little
+    assert cosines.min() >= cosine
 
 
 @needs_npm
+@pytest.mark.filterwarnings("ignore:.*the largest is enrolled")
 def test_the_page_names_whom_the_python_runtime_names(
     result: dict[str, Any], files: dict[str, Path], expected: dict[tuple[str, int], Faces]
 ) -> None:
@@ -157,29 +158,27 @@ def test_the_page_names_whom_the_python_runtime_names(
     faces = expected["both.png", 640]
     matches = gallery.identify(faces.embeddings)
     assert {m.name for m in matches} >= set(PEOPLE)
-
-    def rows(names: tuple[str, ...]) -> list[list[str]]:
-        seen = [m if m.name in names else None for m in matches]
-        return [[m.name if m else "unknown", f"similarity {m.similarity:.2f}" if m else ""] for m in seen]  # type: ignore[list-item]
-
     nobody, both = result["looks"]
     assert nobody == {"faces": [], "count": "0"} and both["count"] == str(len(faces))
-    for got, want in zip(both["faces"], rows(PEOPLE), strict=True):
-        assert got[0] == want[0]
-        if want[1]:
-            assert float(got[1].split()[1]) == pytest.approx(float(want[1].split()[1]), abs=0.0101)
+    for (name, detail, _), match in zip(both["faces"], matches, strict=True):
+        assert name == (match.name or "unknown")
+        assert float(detail.removeprefix("similarity ")) == pytest.approx(match.similarity, abs=0.006)
 
 
 @needs_npm
-def test_people_are_kept_and_forgotten(result: dict[str, Any]) -> None:
+def test_people_are_kept_forgotten_and_named_by_hand(result: dict[str, Any]) -> None:
+    def names(rows: list[list[str]]) -> set[str]:
+        return {row[0] for row in rows}
+
     assert [row[0] for row in result["people"]] == list(PEOPLE)
     assert [row[0] for row in result["left"]] == list(PEOPLE[1:])
+    assert names(result["after"]["faces"]) >= {"unknown", PEOPLE[1]}
+    assert PEOPLE[0] not in names(result["after"]["faces"])
+    assert names(result["named"]) >= {"Ada", PEOPLE[1]}
 
 
 @needs_npm
-def test_a_video_and_the_webcam_are_followed(
-    result: dict[str, Any], expected: dict[tuple[str, int], Faces]
-) -> None:
+def test_a_video_and_the_webcam_are_followed(result: dict[str, Any]) -> None:
     assert int(result["video"]["count"]) >= 2  # the video holds both people
     assert float(result["webcam"]["fps"].split()[0]) > 0  # Chromium's fake camera shows nobody
 

@@ -25,6 +25,8 @@ page.on("request", (request) => {
 const says = async (pattern) => {
   await page.waitForFunction((text) => new RegExp(text).test(document.body.innerText), pattern);
 };
+
+/** A list's rows, each as its lines: name, detail, button. */
 const rows = (list) => page.$$eval(`#${list} li`, (items) => items.map((item) => item.innerText.split("\n")));
 
 /** Choose a photo, and wait until the page shows another picture than before. */
@@ -98,7 +100,12 @@ try {
   await page.click("#people li:first-child button");
   await page.waitForFunction((n) => document.querySelectorAll("#people li").length === n, people.length - 1);
   result.left = await rows("people");
-  result.after = await open(looks[0]);
+  result.after = await open(looks.at(-1));
+  await page.click("#faces li:has-text('unknown') button"); // name a face by hand
+  await page.fill("#name", "Ada");
+  await page.click("#naming button[value=add]");
+  await page.waitForFunction((n) => document.querySelectorAll("#people li").length === n, people.length);
+  result.named = await rows("faces");
   await page.setInputFiles("#photo", job); // not a picture
   await says("not a picture");
   console.log(JSON.stringify(result));
