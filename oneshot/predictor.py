@@ -20,7 +20,7 @@ class OneShot:
     """Finds every face in a picture and describes each, in one pass of one network.
 
     Args:
-        weights: an .onnx or .safetensors file (the latter needs torch); None is the shipped network.
+        weights: an .onnx, .ort or .safetensors file (the last needs torch); None is the shipped network.
         side: pixels; a picture whose longest side is longer is scaled down to it.
         min_side: pixels; a picture whose longest side is shorter is scaled up to it.
         score_threshold: faces less certain than this are left out; None is the weights' own value.
@@ -90,12 +90,12 @@ class OneShot:
 
 
 def _load(path: Path, threads: int | None, providers: Sequence[str] | None) -> Backend:
-    if path.suffix == ".onnx":
+    if path.suffix in (".onnx", ".ort"):
         from oneshot.runtime.onnx import OnnxBackend
 
         return OnnxBackend(path, threads, providers)
     if path.suffix != ".safetensors":
-        raise OneShotError(f"{path}: weights end in .onnx or .safetensors; give such a file")
+        raise OneShotError(f"{path}: weights end in .onnx, .ort or .safetensors; give such a file")
     if providers is not None:
         raise OneShotError(f"{path}: providers are ONNX Runtime's; leave them out, or give .onnx weights")
     try:

@@ -126,7 +126,7 @@ WEIGHTS: dict[str, tuple[str, Make, str]] = {
     "missing weights": ("w.onnx", lambda path: None, "w.onnx: no such weights file"),
     "random bytes as weights": ("w.onnx", raw(NOISE), "w.onnx: ONNX Runtime cannot load it"),
     "empty weights": ("w.onnx", raw(b""), "w.onnx: ONNX Runtime cannot load it"),
-    "pickled weights": ("w.pt", raw(b"\x80\x04K\x01."), "w.pt: weights end in .onnx or .safetensors"),
+    "pickled weights": ("w.pt", raw(b"\x80\x04K\x01."), "w.pt: weights end in .onnx, .ort or .safetensors"),
 }
 
 VIDEOS: dict[str, tuple[str, Make, str]] = {

@@ -120,5 +120,5 @@ def test_what_is_no_picture(model: OneShot, image: Any) -> None:
 
 
 def test_weights_of_an_unknown_kind(tmp_path: Path) -> None:
-    with pytest.raises(OneShotError, match=r"weights end in \.onnx or \.safetensors"):
+    with pytest.raises(OneShotError, match=r"weights end in \.onnx, \.ort or \.safetensors"):
         OneShot(tmp_path / "model.pt")

@@ -20,7 +20,7 @@ QUIET = 3
 
 
 class OnnxBackend:
-    """An .onnx file of oneshot, run by ONNX Runtime.
+    """An .onnx file of oneshot, or an .ort one (scripts/export_mobile.py), run by ONNX Runtime.
 
     Args:
         path: the file.
