@@ -15,6 +15,7 @@ from rich.progress import track
 
 from oneshot import OneShot, OneShotError, read_image
 from oneshot.align import ARCFACE_TEMPLATE, similarity
+from oneshot.errors import explained
 from oneshot.files import replacing
 from oneshot.image import pictures_in
 from oneshot.types import Floats, Image
@@ -81,6 +82,7 @@ def convert(people: Path, out: Path, model: OneShot) -> int:
     return len(rows)
 
 
+@explained
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -89,11 +91,7 @@ def main() -> int:
     parser.add_argument("out", type=Path, help="folder to write the crops to")
     parser.add_argument("--weights", type=Path, help=".onnx or .safetensors (default: the shipped ones)")
     args = parser.parse_args()
-    try:
-        count = convert(args.people, args.out, OneShot(args.weights))
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    count = convert(args.people, args.out, OneShot(args.weights))
     print(f"{count} crops in {args.out}")
     return 0
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oneshot.embeddings import normalised
 from oneshot.evaluation.verification import threshold_at_far
 from oneshot.types import Floats
 
@@ -108,7 +109,7 @@ def identification_rates(
     sums = np.zeros((person.max(initial=-1) + 1, embeddings.shape[1]), np.float32)
     np.add.at(sums, person[found], embeddings[found])
     counts = np.bincount(person[found], minlength=len(sums))
-    templates = sums / np.linalg.norm(sums, axis=1, keepdims=True).clip(1e-12)
+    templates = normalised(sums)
     probes = np.flatnonzero(np.bincount(person, minlength=len(sums))[person] > 1)
     own, others = np.full(len(probes), np.nan), np.full(len(probes), np.nan)
     for start in range(0, len(probes), BLOCK):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from oneshot.embeddings import normalised
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.image import read_image
 from oneshot.quality import Limits, assess
@@ -114,9 +115,8 @@ def outliers(new: Floats, others: Floats | None, least: float) -> set[int]:
     kept = list(range(len(new)))
     trusted = np.zeros((0, new.shape[-1])) if others is None or not len(others) else others
     while len(kept) + len(trusted) > 1 and kept:
-        rows = np.concatenate((new[kept], trusted))
-        rest = rows.sum(0) - rows
-        rest /= np.linalg.norm(rest, axis=1, keepdims=True).clip(1e-12)
+        rows: Floats = np.concatenate((new[kept], trusted))
+        rest = normalised(rows.sum(0) - rows)
         similar = (rows * rest).sum(1)[: len(kept)]
         worst = int(similar.argmin())
         if similar[worst] >= least:

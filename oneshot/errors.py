@@ -1,4 +1,11 @@
-"""The one exception and the one warning that users meet."""
+"""The one exception and the one warning that users meet, and how a command says the first."""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+P = ParamSpec("P")
 
 
 class OneShotError(Exception):
@@ -7,3 +14,17 @@ class OneShotError(Exception):
 
 class OneShotWarning(UserWarning):
     """One sentence on something that was done, but perhaps not as the user meant it."""
+
+
+def explained(main: Callable[P, int | None]) -> Callable[P, int]:
+    """A command's `main`, giving its exit code: 2, and one sentence on stderr, after a OneShotError."""
+
+    @functools.wraps(main)
+    def run(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs) or 0
+        except OneShotError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    return run

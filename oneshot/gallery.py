@@ -8,6 +8,7 @@ from types import TracebackType
 
 import numpy as np
 
+from oneshot.embeddings import normalised
 from oneshot.enrolment import Enrolment, choose
 from oneshot.errors import OneShotError
 from oneshot.exchange import read_npz, write_npz
@@ -208,7 +209,7 @@ class Gallery:
                 "use the model that the gallery was made with"
             )
         # What is not finite compares false with anything, and must not win an argmax.
-        cosines = np.nan_to_num(_normalised(embeddings) @ templates.T, nan=-1.0).clip(-1, 1)
+        cosines = np.nan_to_num(normalised(embeddings) @ templates.T, nan=-1.0).clip(-1, 1)
         best = cosines.argmax(1)
         similar = cosines[np.arange(len(best)), best]
         return [
@@ -268,9 +269,9 @@ class Gallery:
             starts.append(row)
             owners.append(name)
             row += len(list(group))
-        templates = _normalised(embeddings)
+        templates = normalised(embeddings)
         if len(starts) < len(entries):
-            templates = _normalised(np.add.reduceat(templates, starts))
+            templates = normalised(np.add.reduceat(templates, starts))
         self._rows: dict[str, list[int]] = {}  # which templates are whose
         for i, owner in enumerate(owners):
             self._rows.setdefault(owner, []).append(i)
@@ -306,10 +307,6 @@ def people_in(folder: Path | str) -> dict[str, list[Path]]:
     if not people:
         raise OneShotError(f"{folder}: no photos in it; put a photo, or a folder of photos, per person there")
     return people
-
-
-def _normalised(vectors: Floats) -> Floats:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-12)
 
 
 def _no_fingerprint() -> OneShotError:

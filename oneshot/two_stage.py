@@ -7,6 +7,7 @@ from typing import Any, overload
 import numpy as np
 
 from oneshot.crop import SIDE, Crop, crop
+from oneshot.embeddings import normalised
 from oneshot.errors import OneShotError
 from oneshot.image import check_image
 from oneshot.predictor import check_range, threshold_in
@@ -99,10 +100,9 @@ class TwoStage:
         )
         crops = [crop(image, b, points, self.crop) for b, points in zip(boxes, landmarks, strict=True)]
         rows = self.recognise(np.stack(crops) if crops else np.empty((0, SIDE, SIDE, 3), np.uint8))
-        embeddings = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12)
         height, width = image.shape[:2]
         corners = boxes.reshape(-1, 2, 2).clip(0, (width, height)).reshape(-1, 4)
-        return Faces(corners.astype(np.float32), scores, landmarks, embeddings)
+        return Faces(corners.astype(np.float32), scores, landmarks, normalised(rows))
 
 
 def two_stage_weights(given: str | Path | None) -> Path:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from oneshot.errors import OneShotError
+from oneshot.errors import OneShotError, explained
 from oneshot.evaluation import accuracy, pipelines, plots, references, report, timing
 from oneshot.evaluation.verification import cosine
 from oneshot.files import check_writable
@@ -26,21 +26,18 @@ from oneshot.files import check_writable
 ERRORS = Console(stderr=True)
 
 
+@explained
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     cv2.utils.logging.setLogLevel(
         cv2.utils.logging.LOG_LEVEL_ERROR
     )  # OpenCV 5 warns at each network it loads
-    try:
-        if args.json:
-            check_writable(args.json)  # now, not after half an hour
-        result = compare(args)
-        _print(result)
-        if args.json:
-            report.write_json(args.json, result)
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if args.json:
+        check_writable(args.json)  # now, not after half an hour
+    result = compare(args)
+    _print(result)
+    if args.json:
+        report.write_json(args.json, result)
     return 0
 
 

@@ -20,6 +20,7 @@ from typing import Any, cast
 import numpy as np
 
 from oneshot import Gallery, OneShot, OneShotError
+from oneshot.errors import explained
 from oneshot.evaluation.report import print_table, write_json
 from oneshot.files import check_writable
 from oneshot.store import Entry, Store
@@ -31,6 +32,7 @@ ROWS = 1000
 """Templates made at a time."""
 
 
+@explained
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -40,15 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--faces", default="1,10", help="how many faces to search for at once (1,10)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
     args = parser.parse_args(argv)
-    try:
-        if args.json:
-            check_writable(args.json)
-        result = compare(args.templates, args.repeats, [int(n) for n in args.faces.split(",")])
-        if args.json:
-            write_json(args.json, result)
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if args.json:
+        check_writable(args.json)
+    result = compare(args.templates, args.repeats, [int(n) for n in args.faces.split(",")])
+    if args.json:
+        write_json(args.json, result)
     print_table("Exact search on one core, milliseconds (median)", result)
     return 0
 

@@ -26,6 +26,7 @@ from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning, TwoSt
 from oneshot.cipher import secret_from
 from oneshot.draw import draw
 from oneshot.files import check_writable, replacing
+from oneshot.sheet import clock
 from oneshot.sightings import GAP, Sightings, records
 from oneshot.thresholds import FAR, threshold_at
 from oneshot.types import Model
@@ -155,15 +156,10 @@ def _print_table(source: Source, seen: Sightings) -> None:
     for stay in seen.intervals():
         name = stay.name or "unknown"
         similarity = f"{stay.similarity:.2f}" if stay.similarity > -1 else "-"
-        table.add_row(name, _clock(stay.start), _clock(stay.end), str(stay.frames), similarity)
+        table.add_row(name, clock(stay.start), clock(stay.end), str(stay.frames), similarity)
     Console(highlight=False, markup=False).print(
         table if table.row_count else f"No face seen in {source.name}"
     )
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)}:{rest:05.2f}"
 
 
 class _Parser(argparse.ArgumentParser):

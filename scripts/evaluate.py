@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from oneshot.crop import crop
-from oneshot.errors import OneShotError
+from oneshot.errors import explained
 from oneshot.evaluation import (
     accuracy,
     data,
@@ -51,20 +51,17 @@ ERRORS = Console(stderr=True)
 """Progress goes there too: what is printed is the table."""
 
 
+@explained
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     if args.threads:
         cv2.setNumThreads(args.threads)
-    try:
-        if args.json:
-            check_writable(args.json)  # now, not after half an hour
-        result = args.command(args)
-        report.print_table(f"{args.name} ({args.weights or 'shipped weights'})", result)
-        if args.json:
-            report.write_json(args.json, result)
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if args.json:
+        check_writable(args.json)  # now, not after half an hour
+    result = args.command(args)
+    report.print_table(f"{args.name} ({args.weights or 'shipped weights'})", result)
+    if args.json:
+        report.write_json(args.json, result)
     return 0
 
 

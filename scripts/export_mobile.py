@@ -20,6 +20,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from oneshot import OneShotError
+from oneshot.errors import explained
 from oneshot.files import replacing
 from oneshot.runtime import default_weights
 from oneshot.runtime.onnx import OUTPUTS, QUIET, OnnxBackend
@@ -95,6 +96,7 @@ def difference(before: tuple[NDArray[np.float32], ...], after: tuple[NDArray[np.
     return None
 
 
+@explained
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -105,12 +107,8 @@ def main() -> int:
     args = parser.parse_args()
     ort.set_default_logger_severity(QUIET)
     logging.disable(logging.INFO)  # the converter logs every file
-    try:
-        for path in export_mobile(args.weights or default_weights(), args.out, args.platform):
-            print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for path in export_mobile(args.weights or default_weights(), args.out, args.platform):
+        print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
     return 0
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
-from oneshot import OneShotError, __version__
+from oneshot import __version__
+from oneshot.errors import explained
 from oneshot.evaluation.report import thresholds
 
 FACTS: dict[str, Any] = {
@@ -24,6 +25,7 @@ FACTS: dict[str, Any] = {
 }
 
 
+@explained
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -63,8 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(main())

@@ -19,9 +19,11 @@ import numpy as np
 from rich.console import Console
 
 from oneshot import OneShotError, read_image
+from oneshot.embeddings import normalised
+from oneshot.errors import explained
 from oneshot.evaluation.report import thresholds
 from oneshot.files import check_writable
-from oneshot.types import Floats, Image
+from oneshot.types import Image
 
 EXAMPLES = [f"image_example{i}.png" for i in (1, 2, 3)]
 """Three people, one crop each, in the authors' repository."""
@@ -34,6 +36,7 @@ FACTS: dict[str, Any] = {
 }
 
 
+@explained
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -42,11 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="the .safetensors to write")
     parser.add_argument("--lfw", type=Path, help="result of evaluate.py lfw, whose thresholds to carry")
     args = parser.parse_args(argv)
-    try:
-        convert(args.mat, args.out, args.lfw)
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    convert(args.mat, args.out, args.lfw)
     return 0
 
 
@@ -81,7 +80,7 @@ def check(net: Any, crops: list[Image]) -> tuple[float, float]:
     from oneshot.runtime.torch import describe_crops
 
     faces, mirrored = np.stack(crops), np.stack([crop[:, ::-1] for crop in crops])
-    first, second = (_normalised(describe_crops(net, batch)) for batch in (faces, mirrored))
+    first, second = (normalised(describe_crops(net, batch)) for batch in (faces, mirrored))
     same = float(np.einsum("nd,nd->n", first, second).min())
     others = float((first @ first.T - np.eye(len(crops))).max())
     if not others < same:
@@ -90,10 +89,6 @@ def check(net: Any, crops: list[Image]) -> tuple[float, float]:
             "the file was read wrongly; report it"
         )
     return same, others
-
-
-def _normalised(rows: Floats) -> Floats:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import skimage.data
 from matplotlib import cbook
 from numpy.typing import NDArray
 
-from oneshot import OneShotError, read_image
+from oneshot import read_image
+from oneshot.errors import explained
 from oneshot.types import Image
 from oneshot.video import VideoSink
 
@@ -98,16 +99,13 @@ def make(out: Path) -> None:
     cv2.imwrite(str(out / "wall.png"), view(wall, BOTH))
 
 
+@explained
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write to (demo)")
-    try:
-        make(parser.parse_args().out)
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    make(parser.parse_args().out)
     return 0
 
 

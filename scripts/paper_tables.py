@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from oneshot.errors import OneShotError
+from oneshot.errors import OneShotError, explained
 from oneshot.evaluation import paper, report
 from oneshot.files import check_writable
 
@@ -30,6 +30,7 @@ FORMS = {"SqueezeFacePoseNet": "plain", "+GDC": "gdc", "+DWC": "dwc", "+DWC+GDC"
 SIZES = ("1", "5")
 
 
+@explained
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -40,21 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, choices=range(1, 1001), default=30, metavar="N")
     parser.add_argument("--json", type=Path, help="write our figures here")
     args = parser.parse_args(argv)
-    try:
-        if args.json:
-            check_writable(args.json)
-        if args.table == "1":
-            ours: Mapping[str, Any] = sizes_and_times(args.threads, args.rounds)
-            Console().print(table_1(ours, args.threads))
-        else:
-            ours = {name: figures for path in args.results for name, figures in rows(path, args.table)}
-            published = paper.TABLE_4 if args.table == "4" else paper.TABLE_5
-            Console().print(error_table(f"Table {args.table}: EER (%)", published, ours))
-        if args.json:
-            report.write_json(args.json, ours)
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if args.json:
+        check_writable(args.json)
+    if args.table == "1":
+        ours: Mapping[str, Any] = sizes_and_times(args.threads, args.rounds)
+        Console().print(table_1(ours, args.threads))
+    else:
+        ours = {name: figures for path in args.results for name, figures in rows(path, args.table)}
+        published = paper.TABLE_4 if args.table == "4" else paper.TABLE_5
+        Console().print(error_table(f"Table {args.table}: EER (%)", published, ours))
+    if args.json:
+        report.write_json(args.json, ours)
     return 0
 
 

@@ -17,6 +17,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from oneshot import OneShotError
+from oneshot.errors import explained
 from oneshot.files import replacing
 from oneshot.runtime import default_weights
 
@@ -113,6 +114,7 @@ def server(port: int, weights: Path | None = None) -> ThreadingHTTPServer:
         raise OneShotError(f"port {port} cannot be used ({error}); give another with --port") from None
 
 
+@explained
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -121,11 +123,7 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="an .onnx file (default: the shipped one)")
     parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
     args = parser.parse_args()
-    try:
-        demo = server(args.port, args.weights)
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    demo = server(args.port, args.weights)
     address = f"http://127.0.0.1:{demo.server_port}"
     print(f"{address}  (Ctrl-C stops it)", flush=True)
     if args.open:

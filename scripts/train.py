@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from oneshot.errors import OneShotError
+from oneshot.errors import explained
 
 
+@explained
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="a TOML file, for example scripts/configs/identity.toml")
@@ -43,8 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(main())

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from oneshot.errors import OneShotError
+from oneshot.errors import explained
 
 
+@explained
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -26,14 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from oneshot.training.config import checked, read_table
     from oneshot.training.softmax import SoftmaxConfig, train
 
-    try:
-        config = checked(SoftmaxConfig, read_table(args.config, args.changes))
-        out = args.resume or args.out or Path("runs") / args.config.stem
-        console = Console(highlight=False)
-        console.print(f"weights: {train(config, out, args.resume is not None, console)}")
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    config = checked(SoftmaxConfig, read_table(args.config, args.changes))
+    out = args.resume or args.out or Path("runs") / args.config.stem
+    console = Console(highlight=False)
+    console.print(f"weights: {train(config, out, args.resume is not None, console)}")
     return 0
 
 

@@ -13,9 +13,8 @@ import click
 
 from oneshot import OneShotError, OneShotWarning, __version__
 from oneshot.cli import calibrate, people, photos, recognise, watch
+from oneshot.cli.common import INTERRUPTED
 from oneshot.video import silence_libraries
-
-INTERRUPTED = 130
 
 
 @click.group(

@@ -23,6 +23,9 @@ ERR = Console(stderr=True, highlight=False, markup=False)
 
 FILE = click.Path(path_type=Path)
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
+
 
 def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     def add(function: F) -> F:

@@ -16,6 +16,7 @@ from oneshot import Faces, Gallery, OneShot, OneShotError
 from oneshot.cli.common import (
     ERR,
     FILE,
+    INTERRUPTED,
     OUT,
     counted,
     listed,
@@ -34,8 +35,6 @@ from oneshot.sightings import records
 from oneshot.sound import add_sound
 from oneshot.tracking import Track, Tracker
 from oneshot.video import Frame, VideoSink, frames
-
-INTERRUPTED = 130
 
 
 @click.command()

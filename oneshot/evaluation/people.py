@@ -5,12 +5,11 @@ and `box` (x0 y0 x1 y1 in pixels, drawn by people, or null where nobody drew one
 """
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from oneshot.errors import OneShotError
+from oneshot.errors import OneShotError, explained
 from oneshot.evaluation.data import require
 from oneshot.files import replacing
 
@@ -41,14 +40,11 @@ def write_index(path: Path, root: Path, photos: Sequence[Photo]) -> None:
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
+@explained
 def run_converter(convert: Callable[[], list[Photo]], out: Path, root: Path) -> int:
     """A converter's main: write the set and say what is in it; the exit code, 2 after an error's sentence."""
-    try:
-        photos = convert()
-        write_index(out, root, photos)
-    except OneShotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    photos = convert()
+    write_index(out, root, photos)
     print(f"{len(photos)} photos of {len({photo.person for photo in photos})} people in {out}")
     return 0
 
