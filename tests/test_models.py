@@ -8,6 +8,7 @@ from oneshot.align import ARCFACE_TEMPLATE, similarity, warp_face
 from oneshot.errors import OneShotError
 from oneshot.models.align import apply_similarity, grid_points, sample, template_to_image
 from oneshot.models.backbone import Backbone, Fire
+from oneshot.models.identity import SmallMapDepthwise
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.one_pass import one_pass
 from oneshot.models.weights import load_network, save_weights
@@ -144,3 +145,21 @@ def test_foreign_weights_are_refused(tmp_path, content: bytes) -> None:  # type:
         load_network(path)
     with pytest.raises(OneShotError, match="no such weights file"):
         load_network(tmp_path / "none.safetensors")
+
+
+def test_depthwise_as_matrices_is_the_same_convolution() -> None:
+    """What learns as matrix products must give, and learn, what the convolution does."""
+    torch.manual_seed(0)
+    layer = SmallMapDepthwise(6, 6, 7, padding=3, groups=6)
+    images = torch.randn(3, 6, 5, 7, requires_grad=True)
+    results = []
+    for training in (True, False):
+        layer.train(training).zero_grad()
+        images.grad = None
+        out = layer(images)
+        (out**2).sum().backward()
+        grads = (images.grad, layer.weight.grad, layer.bias.grad)
+        results.append((out.detach(), *(g.clone() for g in grads if g is not None)))
+    assert len(results[0]) == 4
+    for as_matrices, as_convolution in zip(*results, strict=True):
+        assert torch.allclose(as_matrices, as_convolution, rtol=1e-3, atol=1e-3)

@@ -73,6 +73,34 @@ class FireTail(nn.Module):
         return self.conv10(self.fires(self.norm(sampled))).mean((2, 3))
 
 
+class SmallMapDepthwise(nn.Conv2d):
+    """A depth-wise convolution, which learns as one matrix product a channel.
+
+    On maps about as small as the kernel (7x7 on 7x7) PyTorch's own backward pass of it takes a sixth of the
+    deep half's training step on a CPU; as matrices from all inputs to all outputs it takes a tenth of that.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        if not self.training:
+            return super().forward(x)
+        height, width = x.shape[2:]
+        matrices = F.pad(self.weight.flatten(1), (0, 1))[:, self._taps(height, width)]
+        out = torch.bmm(x.flatten(2).transpose(0, 1), matrices)
+        assert self.bias is not None
+        out = (out + self.bias.view(-1, 1, 1).to(out.dtype)).transpose(0, 1)
+        return out.unflatten(2, (height, width)).contiguous(memory_format=torch.channels_last)
+
+    def _taps(self, height: int, width: int) -> Tensor:
+        """Which weight joins an input to an output, (HW, HW); one past the last where none does."""
+        side, reach = self.kernel_size[0], self.kernel_size[0] // 2
+        cell = torch.arange(height * width, device=self.weight.device)
+        y, x = cell // width, cell % width
+        dy, dx = y[:, None] - y + reach, x[:, None] - x + reach
+        inside = (dy >= 0) & (dy < side) & (dx >= 0) & (dx < side)
+        return torch.where(inside, dy * side + dx, side * side)
+
+
 class DeepHalf(nn.Module):
     """Stages 3 and 4 of EdgeNeXt-XX-Small and one linear layer: 48x14x14 features to 1000 numbers.
 
@@ -88,6 +116,9 @@ class DeepHalf(nn.Module):
         whole: Any = timm.create_model("edgenext_xx_small", num_classes=0)
         self.stage3: nn.Module = whole.stages[2]
         self.stage4: nn.Module = whole.stages[3]
+        for block in [*self.stage3.modules(), *self.stage4.modules()]:
+            if isinstance(getattr(block, "conv_dw", None), nn.Conv2d):
+                _learn_as_matrices(block)
         self.norm = nn.LayerNorm(168, eps=1e-6)
         self.out = nn.Linear(168, EMBEDDING)
 
@@ -109,3 +140,13 @@ class DeepHalf(nn.Module):
         with torch.no_grad():
             self.out.weight.copy_(isometry @ state["head.fc.weight"].float())
             self.out.bias.copy_(isometry @ state["head.fc.bias"].float())
+
+
+def _learn_as_matrices(block: Any) -> None:
+    own: nn.Conv2d = block.conv_dw
+    if own.stride == (1, 1) and own.groups == own.in_channels:
+        side = own.kernel_size[0]
+        block.conv_dw = SmallMapDepthwise(
+            own.in_channels, own.in_channels, side, padding=side // 2, groups=own.groups
+        )
+        block.conv_dw.load_state_dict(own.state_dict())

@@ -63,34 +63,34 @@ class IdentityStage:
         config = self.config
         rng = torch.Generator().manual_seed((config.seed << 32) + step)
         rows = self.rows(step)
-        samples, crops, refined_all, truth_all = [], [], [], []
-        outputs: list[Tensor] = []
-        own = config.own_landmarks if step >= config.own_landmarks_from * config.steps else 0.0
+        views = []
         for part, canvas, scales in zip(
             rows.chunk(len(config.canvases)), config.canvases, config.scales, strict=True
         ):
-            views, truth = make_views(
-                self.pixels[part], self.train.landmarks[part].to(self.device), canvas, scales, rng
-            )
-            crops.append(self.teacher.crop(views, truth))
-            with torch.autocast(self.device.type, torch.bfloat16):
-                views = views.contiguous(memory_format=torch.channels_last)
-                thin = net.thinned(*net.backbone.fine(views))
+            landmarks = self.train.landmarks[part].to(self.device)
+            views.append(make_views(self.pixels[part], landmarks, canvas, scales, rng))
+        crops = torch.cat([self.teacher.crop(*view) for view in views])
+        hint, target = self.teach(crops)
+        samples, refined_all, truth_all = [], [], []
+        outputs: list[Tensor] = []
+        own = config.own_landmarks if step >= config.own_landmarks_from * config.steps else 0.0
+        # One autocast for all: it keeps the weights' bfloat16 copies until it ends.
+        with torch.autocast(self.device.type, torch.bfloat16):
+            for images, truth in views:
+                images = images.contiguous(memory_format=torch.channels_last)
+                thin = net.thinned(*net.backbone.fine(images))
                 noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
                 corrections = refinements(net, thin, noisy)
-                refined = corrections[-1]
                 near = jitter_landmarks(truth, rng, 0.05, 0.03)
-                chosen = (torch.rand(len(part), 1, 1, generator=rng) < own).to(self.device)
-                landmarks = torch.where(chosen, refined.detach(), near)
+                chosen = (torch.rand(len(truth), 1, 1, generator=rng) < own).to(self.device)
+                landmarks = torch.where(chosen, corrections[-1].detach(), near)
                 if config.network.form == "cell":
-                    outputs.append(net.embed((*thin, *net.backbone(views)[2:]), landmarks))
+                    outputs.append(net.embed((*thin, *net.backbone(images)[2:]), landmarks))
                 else:
                     samples.append(net.samples(*thin, landmarks))
-            refined_all.extend(corrections)
-            truth_all.extend([truth] * len(corrections))
-        hint, target = self.teach(torch.cat(crops))
-        losses: dict[str, Tensor] = {}
-        with torch.autocast(self.device.type, torch.bfloat16):
+                refined_all.extend(corrections)
+                truth_all.extend([truth] * len(corrections))
+            losses: dict[str, Tensor] = {}
             # The bridge's batch-norms see all sizes of face at once, as at run time.
             if config.network.form == "aligned":
                 features = net.bridge(*(torch.cat(s) for s in zip(*samples, strict=True)))
