@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from oneshot.entries import Entry
 from oneshot.errors import OneShotError
 from oneshot.files import replacing
-from oneshot.store import Entry
 from oneshot.types import Floats
 
 FIELDS = ("names", "templates", "photos", "qualities", "embeddings")

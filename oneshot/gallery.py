@@ -1,22 +1,25 @@
 """The people one knows, and which of them a face is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from oneshot.embeddings import normalised
 from oneshot.enrolment import Enrolment, choose
+from oneshot.entries import Entry, Storage
 from oneshot.errors import OneShotError
 from oneshot.exchange import read_npz, write_npz
-from oneshot.image import natural_order, pictures_in
+from oneshot.milvus import MilvusStore, exists
+from oneshot.people import people_in
 from oneshot.quality import Limits
-from oneshot.store import Entry, Store
+from oneshot.store import Store
 from oneshot.thresholds import FAR, threshold_at
 from oneshot.types import Floats, Image, Match, Model
+
+MILVUS = "milvus:"
+"""What the name of a gallery in Milvus begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Gallery:
         model: the network that describes the faces, here and later.
         path: a file that keeps everything, its name ending in .db; made if there is none. Every change is
             saved when the call returns, and seen by others that use the file. None keeps it in memory.
+            "milvus:http://HOST:19530" keeps it on a Milvus server; see oneshot.milvus.
         key: a secret that encrypts the embeddings in the file; see oneshot.cipher.secret_from.
 
     Use one in one thread only; several may share a file. `with` or `close()` lets go of it.
@@ -47,35 +51,36 @@ class Gallery:
 
     def __init__(self, model: Model, path: Path | str | None = None, *, key: bytes | None = None):
         self.model = model
-        file = None if path is None else Path(path)
-        if file is not None and file.suffix != ".db":
-            raise OneShotError(f"{file}: a gallery's name ends in .db; rename it")
         sha = model.info.get("weights_sha256")
-        if file is not None and not sha:
+        if path is not None and not sha:
             raise _no_fingerprint()
         self._fingerprint = str(sha or "")
-        self._store = Store(file, key)
-        self._read_at: tuple[int, int] | None = None
+        self._store = _open(path, key)
+        self._entries: Sequence[Entry] | None = None
         try:
-            self._refresh()
+            self._store.check(self._fingerprint)
         except BaseException:
             self.close()
             raise
 
     @classmethod
     def load(cls, path: Path | str, model: Model, *, key: bytes | None = None) -> "Gallery":
-        """A gallery that exists: a file of one (.db), what `save` wrote (.npz), or a folder of photos.
+        """A gallery that exists: one of a path as above, what `save` wrote (.npz), or a folder of photos.
 
         The latter two are read into memory and stay as they are.
 
         Raises:
             OneShotError: there is no such thing, it is damaged or of another model; a bad photo.
         """
+        if in_milvus(path):
+            if not exists(_place(path)):
+                raise _no_gallery(path)
+            return cls(model, path, key=key)
         path = Path(path)
         if path.is_dir() or path.suffix not in (".db", ".npz"):
             return cls.from_folder(path, model)
         if not path.is_file():
-            raise OneShotError(f"{path}: no such gallery; make one with oneshot enroll, or check the name")
+            raise _no_gallery(path)
         if path.suffix == ".db":
             if not path.stat().st_size:
                 raise OneShotError(f"{path}: the file is empty; fetch a backup, or enroll again")
@@ -133,6 +138,8 @@ class Gallery:
     def remove(self, name: str) -> int:
         """Forget a person, and overwrite what the file held of them; gives the number of their photos.
 
+        Milvus does not overwrite, which a OneShotWarning says.
+
         Raises:
             OneShotError: nobody has this name, or the file cannot be written.
         """
@@ -144,28 +151,20 @@ class Gallery:
     @property
     def names(self) -> list[str]:
         """Who is enrolled, in the order of enrolment."""
-        self._refresh()
-        return list(self._rows)
+        return list(self._everybody)
 
     @property
     def people(self) -> list[Person]:
         """Who is enrolled with what, in the order of enrolment."""
-        self._refresh()
-        people: dict[str, Person] = {}
-        for entry in self._entries:
-            person = people.setdefault(entry.name, Person(entry.name, {}))
-            person.templates.setdefault(entry.template, []).append(entry.quality)
-        return list(people.values())
+        return list(self._everybody.values())
 
     @property
     def templates(self) -> Floats:
         """(T, D) float32, L2-normalised, by person in the order of `names`."""
-        self._refresh()
-        return self._templates
+        return self._store.templates(self._fingerprint)
 
     def __len__(self) -> int:
-        self._refresh()
-        return len(self._rows)
+        return len(self._everybody)
 
     def identify(self, embeddings: Floats, threshold: float | None = None) -> list[Match]:
         """Who each face is, by exact search of all templates; no face gives an empty list.
@@ -178,8 +177,7 @@ class Gallery:
         Raises:
             OneShotError: embeddings of another size, or no threshold given and none carried by the weights.
         """
-        self._refresh()
-        return self._compare(embeddings, self._templates, self._owners, threshold)
+        return self._search(embeddings, threshold, None)
 
     def verify(self, name: str, embeddings: Floats, threshold: float | None = None) -> list[Match]:
         """Whether each face is this person; arguments and errors as for `identify`.
@@ -187,34 +185,20 @@ class Gallery:
         Raises:
             OneShotError: also, if nobody has this name.
         """
-        self._refresh()
-        rows = self._rows.get(name)
-        if rows is None:
+        if not self._store.holds(self._fingerprint, name):
             raise self._nobody(name)
-        return self._compare(embeddings, self._templates[rows], [name] * len(rows), threshold)
+        return self._search(embeddings, threshold, name)
 
-    def _compare(
-        self, embeddings: Floats, templates: Floats, owners: Sequence[str], threshold: float | None
-    ) -> list[Match]:
+    def _search(self, embeddings: Floats, threshold: float | None, name: str | None) -> list[Match]:
         if threshold is None:
             threshold = threshold_at(FAR, self.model.thresholds)
         embeddings = np.asarray(embeddings, np.float32)
         if embeddings.ndim != 2:
             raise OneShotError(f"want embeddings (N, D), got {embeddings.shape}; give Faces.embeddings")
-        if not len(owners) or not len(embeddings):
-            return [Match(None, -1.0)] * len(embeddings)
-        if embeddings.shape[1] != templates.shape[1]:
-            raise OneShotError(
-                f"embeddings of {embeddings.shape[1]} numbers, but the gallery has {templates.shape[1]}: "
-                "use the model that the gallery was made with"
-            )
-        # What is not finite compares false with anything, and must not win an argmax.
-        cosines = np.nan_to_num(normalised(embeddings) @ templates.T, nan=-1.0).clip(-1, 1)
-        best = cosines.argmax(1)
-        similar = cosines[np.arange(len(best)), best]
-        return [
-            Match(owners[i] if s >= threshold else None, float(s)) for i, s in zip(best, similar, strict=True)
-        ]
+        if not len(embeddings):
+            return []
+        found = self._store.search(self._fingerprint, embeddings, name)
+        return [match if match.similarity >= threshold else replace(match, name=None) for match in found]
 
     def save(self, path: Path | str) -> None:
         """Write everything to one .npz, to carry it elsewhere: biometric data, and never encrypted.
@@ -227,7 +211,9 @@ class Gallery:
         write_npz(Path(path), *self._store.read(self._fingerprint))
 
     def merge(self, path: Path | str, *, key: bytes | None = None) -> int:
-        """Add what is in another gallery (.db, or .npz from `save`): all of it or nothing, but nothing twice.
+        """Add what is in another gallery (or .npz from `save`): all of it or nothing, but nothing twice.
+
+        Into Milvus, many go in several requests: if one fails, call it again.
 
         Returns:
             How many photos are new.
@@ -235,13 +221,12 @@ class Gallery:
         Raises:
             OneShotError: there is no such file, it is damaged, or was made with another model.
         """
-        path = Path(path)
-        if path.suffix == ".db":
+        if is_kept(path):
             with Gallery.load(path, self.model, key=key) as other:
                 entries, embeddings = other._store.read(self._fingerprint)
         else:
-            entries, embeddings = read_npz(path, self._fingerprint)
-        have = {e.about for e in self._store.read(self._fingerprint)[0]}
+            entries, embeddings = read_npz(Path(path), self._fingerprint)
+        have = {e.about for e in self._store.entries(self._fingerprint)}
         new = [i for i, entry in enumerate(entries) if entry.about not in have]
         self._store.add([entries[i] for i in new], embeddings[new])
         return len(new)
@@ -258,55 +243,48 @@ class Gallery:
     ) -> None:
         self.close()
 
-    def _refresh(self) -> None:
-        """Work the templates out again if anybody changed the file: a video asks at every frame."""
-        version = self._store.version
-        if version == self._read_at:
-            return
-        entries, embeddings = self._store.read(self._fingerprint)
-        starts, owners, row = [], [], 0
-        for (name, _), group in groupby(entries, lambda e: (e.name, e.template)):
-            starts.append(row)
-            owners.append(name)
-            row += len(list(group))
-        templates = normalised(embeddings)
-        if len(starts) < len(entries):
-            templates = normalised(np.add.reduceat(templates, starts))
-        self._rows: dict[str, list[int]] = {}  # which templates are whose
-        for i, owner in enumerate(owners):
-            self._rows.setdefault(owner, []).append(i)
-        self._entries, self._owners, self._templates, self._read_at = entries, owners, templates, version
+    @property
+    def _everybody(self) -> dict[str, Person]:
+        """By name, gathered again only if anybody changed the gallery: a video asks at every frame."""
+        entries = self._store.entries(self._fingerprint)
+        if entries is not self._entries:
+            people: dict[str, Person] = {}
+            for entry in entries:
+                person = people.setdefault(entry.name, Person(entry.name, {}))
+                person.templates.setdefault(entry.template, []).append(entry.quality)
+            self._entries, self._people = entries, people
+        return self._people
 
     def _nobody(self, name: str) -> OneShotError:
         known = ", ".join(self.names[:10]) or "nobody yet"
         return OneShotError(f"{name}: is not enrolled; enrolled are {known}{' …' * (len(self) > 10)}")
 
 
-def people_in(folder: Path | str) -> dict[str, list[Path]]:
-    """Names and their photos: each folder in `folder` is a person, and so is each photo directly in it.
+def in_milvus(path: Path | str) -> bool:
+    """Whether this names a gallery in Milvus."""
+    return str(path).startswith(MILVUS)
 
-    Raises:
-        OneShotError: there is no such folder, nobody in it, or an empty folder of a person.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise OneShotError(
-            f"{folder}: no such folder; give one with a photo, or a folder of photos, per person"
-        )
-    people: dict[str, list[Path]] = {}
-    for photo in pictures_in(folder):
-        people.setdefault(photo.stem, []).append(photo)
-    for person in sorted((p for p in folder.iterdir() if p.is_dir()), key=natural_order):
-        if not person.name.startswith("."):
-            photos = pictures_in(person)
-            if not photos:
-                raise OneShotError(
-                    f"{person}: no photo in this person's folder; add one, or remove the folder"
-                )
-            people.setdefault(person.name, []).extend(photos)
-    if not people:
-        raise OneShotError(f"{folder}: no photos in it; put a photo, or a folder of photos, per person there")
-    return people
+
+def is_kept(path: Path | str) -> bool:
+    """Whether this names a gallery that changes stay in: a .db file, or one in Milvus."""
+    return in_milvus(path) or Path(path).suffix == ".db"
+
+
+def _place(path: Path | str) -> str:
+    return str(path).removeprefix(MILVUS)
+
+
+def _no_gallery(path: Path | str) -> OneShotError:
+    return OneShotError(f"{path}: no such gallery; make one with oneshot enroll, or check the name")
+
+
+def _open(path: Path | str | None, key: bytes | None) -> Storage:
+    if path is not None and in_milvus(path):
+        return MilvusStore(_place(path), key)
+    file = None if path is None else Path(path)
+    if file is not None and file.suffix != ".db":
+        raise OneShotError(f"{file}: a gallery's name ends in .db; rename it")
+    return Store(file, key)
 
 
 def _no_fingerprint() -> OneShotError:

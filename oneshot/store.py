@@ -9,15 +9,15 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from os import urandom
 from pathlib import Path
 
 import numpy as np
 
 from oneshot.cipher import SALT_BYTES, Cipher
+from oneshot.entries import Entry, Templates, check_model
 from oneshot.errors import OneShotError, OneShotWarning
-from oneshot.types import Floats
+from oneshot.types import Floats, Match
 
 APPLICATION = 0x316F6E65
 """Marks the SQLite files that are galleries."""
@@ -45,36 +45,6 @@ CREATE TABLE encryption (salt BLOB NOT NULL, proof BLOB NOT NULL);
 PROOF = "oneshot gallery"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One enrolled photo.
-
-    Attributes:
-        name: the person.
-        template: which of the person's templates it is part of; "" is the one that everybody has.
-        photo: sha256 of the photo, as 64 hexadecimal digits.
-        quality: from 0 to 1; see oneshot.quality.
-        model: sha256 of the weights that described it.
-    """
-
-    name: str
-    template: str
-    photo: str
-    quality: float
-    model: str
-
-    @property
-    def whole(self) -> bool:
-        """Whether every value is of its kind: SQLite keeps what it is given, and files get damaged."""
-        texts = (self.name, self.template, self.photo, self.model)
-        return bool(self.name) and all(isinstance(t, str) for t in texts) and isinstance(self.quality, float)
-
-    @property
-    def about(self) -> str:
-        """All that its sealed embedding belongs to."""
-        return "\0".join((self.name, self.template, self.photo, self.model))
-
-
 class Store:
     """Entries and their embeddings in one file.
 
@@ -91,6 +61,8 @@ class Store:
 
     def __init__(self, path: Path | None = None, secret: bytes | None = None):
         self.path = path
+        self._place = str(path or "the gallery")
+        self._read_at: tuple[str, int, int] | None = None
         if path is not None and path.is_dir():
             raise OneShotError(f"{path}: is a folder, not a gallery; give a file name")
         if path is not None and not path.parent.is_dir():
@@ -167,7 +139,7 @@ class Store:
             held = db.execute("SELECT model FROM entries LIMIT 1").fetchone()  # they are all of one
             for entry, embedding in zip(entries, embeddings, strict=True):
                 held = held or (entry.model,)
-                self._check_model(held[0], entry.model)
+                check_model(self._place, held[0], entry.model)
                 db.execute("INSERT OR IGNORE INTO people (name) VALUES (?)", (entry.name,))
                 (person,) = db.execute("SELECT id FROM people WHERE name = ?", (entry.name,)).fetchone()
                 data = np.ascontiguousarray(embedding, "<f4").tobytes()
@@ -203,7 +175,7 @@ class Store:
                 entry = Entry(names.get(person, ""), *facts)
                 if not entry.whole:
                     raise self._damaged()
-                self._check_model(entry.model, model)
+                check_model(self._place, entry.model, model)
                 row = self._embedding(entry, data)
                 if not entries:
                     embeddings = np.empty((count, len(row)), np.float32)
@@ -238,6 +210,37 @@ class Store:
             )
             warnings.warn(note, OneShotWarning, stacklevel=2)
         return int(count)
+
+    def check(self, model: str) -> None:
+        """Raise what a search would: damage, or embeddings of another model."""
+        self._known(model)
+
+    def entries(self, model: str) -> Sequence[Entry]:
+        """Everybody's, in the order of `read`."""
+        return self._known(model).entries
+
+    def templates(self, model: str) -> Floats:
+        """(T, D) float32, L2-normalised, in the order of `entries`."""
+        return self._known(model).vectors
+
+    def holds(self, model: str, name: str) -> bool:
+        """Whether anybody has this name."""
+        return name in self._known(model)
+
+    def search(self, model: str, embeddings: Floats, name: str | None = None) -> list[Match]:
+        """Whose template is the most similar to each of the embeddings (N, D), of all, or of one person's.
+
+        Raises:
+            OneShotError: embeddings of another size; also what `read` raises.
+        """
+        return self._known(model).search(embeddings, name)
+
+    def _known(self, model: str) -> Templates:
+        """Worked out again only if anybody changed the file: a video asks at every frame."""
+        state = (model, *self.version)
+        if state != self._read_at:
+            self._templates, self._read_at = Templates(*self.read(model)), state
+        return self._templates
 
     @property
     def version(self) -> tuple[int, int]:
@@ -278,13 +281,6 @@ class Store:
             else:
                 raise self._damaged() from error
             raise OneShotError(f"{self.path}: {why}") from error
-
-    def _check_model(self, held: str, wanted: str) -> None:
-        if held != wanted:
-            raise OneShotError(
-                f"{self.path or 'the gallery'}: made with other weights ({held[:12]}); "
-                "use those, or enroll the photos again with these in a new gallery"
-            )
 
     def _damaged(self) -> OneShotError:
         return OneShotError(f"{self.path}: not a gallery, or a damaged one; fetch a backup, or enroll again")

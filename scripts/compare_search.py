@@ -20,10 +20,11 @@ from typing import Any, cast
 import numpy as np
 
 from oneshot import Gallery, OneShot, OneShotError
+from oneshot.entries import Entry
 from oneshot.errors import explained
 from oneshot.evaluation.report import print_table, write_json
 from oneshot.files import check_writable
-from oneshot.store import Entry, Store
+from oneshot.store import Store
 from oneshot.types import Floats
 
 DIM = 1000

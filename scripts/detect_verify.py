@@ -25,7 +25,8 @@ from rich.table import Table
 from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning, TwoStage
 from oneshot.cipher import secret_from
 from oneshot.draw import draw
-from oneshot.files import check_writable, replacing
+from oneshot.files import check_writable
+from oneshot.gallery import is_kept, replacing
 from oneshot.sheet import clock
 from oneshot.sightings import GAP, Sightings, records
 from oneshot.thresholds import FAR, threshold_at
@@ -110,14 +111,14 @@ def annotate(
 
 
 def _gallery(args: argparse.Namespace, model: Model) -> Gallery:
-    path: Path | None = args.gallery
+    path: str | None = args.gallery
     if path is None:
         gallery = Gallery(model)
-    elif path.suffix == ".db" and args.enroll:  # whom one names for a single run does not stay in the file
+    elif is_kept(path) and args.enroll:  # whom one names for a single run does not stay in the file
         gallery = Gallery(model)
         gallery.merge(path, key=secret_from())
     else:
-        gallery = Gallery.load(path, model, key=secret_from() if path.suffix == ".db" else None)
+        gallery = Gallery.load(path, model, key=secret_from() if is_kept(path) else None)
     for name, photo in args.enroll:
         gallery.enroll(name, [photo])
     return gallery
@@ -181,9 +182,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--gallery",
-        type=Path,
         metavar="DIR|DB|NPZ",
-        help="a folder of photos, or one photo, a person; or a gallery's file",
+        help="a folder of photos, or one photo, a person; or a gallery's file, or milvus:http://HOST:19530",
     )
     add(
         "--enroll",

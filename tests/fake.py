@@ -1,5 +1,9 @@
-"""A network that keeps the graph's contract and has learned nothing: "faces" are squares of three colours."""
+"""A network that keeps the graph's contract and has learned nothing: "faces" are squares of three colours.
 
+And entries of galleries, with embeddings that are as good as any.
+"""
+
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from oneshot.entries import Entry
+
+MODEL = "a" * 64
+DIM = 1000
 PEOPLE = {"Rhea": (220, 40, 40), "Gus": (40, 200, 60), "Bo": (50, 60, 220)}
 """Name -> RGB of their square; their scores fall in this order."""
 
@@ -49,6 +57,16 @@ def photo(name: str, side: int = 100, seed: int = 0) -> NDArray[np.uint8]:
     square = image[60 : 60 + side, 60 : 60 + side]
     square[:] = (square + noise).clip(0, 255)
     return image
+
+
+def entry(name: str, template: str = "", number: int = 0, model: str = MODEL) -> Entry:
+    return Entry(name, template, hashlib.sha256(f"{name}{number}".encode()).hexdigest(), 0.5, model)
+
+
+def row(seed: int) -> NDArray[np.float32]:
+    """An embedding of length 1, (1, DIM)."""
+    vector = np.random.default_rng(seed).normal(size=(1, DIM)).astype(np.float32)
+    return vector / np.linalg.norm(vector)
 
 
 def write_model(path: Path, **info: Any) -> Path:

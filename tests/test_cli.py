@@ -162,6 +162,40 @@ def test_an_encrypted_gallery_needs_its_key(run: Run, desk: Path, monkeypatch: p
     assert "another key" in run("list")[2]
 
 
+def test_a_gallery_in_milvus_is_used_like_a_file(
+    run: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    monkeypatch.setenv("ONESHOT_GALLERY", "milvus:faces.db")
+    assert run("list")[::2] == (
+        2,
+        "error: milvus:faces.db: no such gallery; make one with oneshot enroll, or check the name\n",
+    )
+    assert run("enroll", "--people", "people")[0] == 0
+    code, out, _ = run("identify", "flat.png", "--threshold", "0.4")
+    assert code == 0 and "Rhea" in out
+    assert run("verify", "Gus", "flat.png", "--threshold", "0.4")[0] == 1
+    assert run("export", "all.npz")[0] == 0
+    assert run("import", "all.npz")[:2] == (0, "0 new photos from all.npz\n")
+    assert run("import", "milvus:faces.db", "--gallery", "copy.db")[:2] == (
+        0,
+        "5 new photos from milvus:faces.db\n",
+    )
+    code, out, err = run("remove", "Rhea", "--yes")
+    assert (code, out) == (0, "Rhea: 3 photos forgotten\n") and "Milvus does not overwrite" in err
+    assert [person["name"] for person in json.loads(run("list", "--json")[1])] == ["Gus"]
+    monkeypatch.setenv("ONESHOT_KEY", "correct horse battery staple")
+    code, _, err = run("identify", "flat.png")
+    assert code == 2 and "Milvus cannot search what is encrypted" in err and err.count("\n") == 1
+    monkeypatch.setenv("ONESHOT_GALLERY", "milvus:http://ada:secret@127.0.0.1:1")
+    monkeypatch.delenv("ONESHOT_KEY")
+    code, _, err = run("identify", "flat.png")
+    assert code == 2 and err == (
+        "error: milvus:http://127.0.0.1:1: the server does not answer; check the address, and that it runs\n"
+    )
+
+
 def test_the_gallery_may_be_named_by_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONESHOT_GALLERY", "mine.db")
     assert run("enroll", "Gus", "people/Gus")[0] == 0 and Path("mine.db").is_file()

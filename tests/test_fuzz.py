@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oneshot import OneShotError, read_image
+from oneshot.entries import Entry
 from oneshot.exchange import read_npz, write_npz
 from oneshot.image import header_size
-from oneshot.store import Entry, Store
+from oneshot.store import Store
 
 MODEL = "a" * 64
 KINDS = (".png", ".jpg", ".webp", ".bmp", ".tif", ".gif", ".ppm", ".jp2", ".avif")

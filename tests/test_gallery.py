@@ -1,6 +1,7 @@
-"""Enrolment, templates, identification, and the file."""
+"""Enrolment, templates, identification, and where they are kept: in memory, in a file, in Milvus."""
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,8 @@ from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning
 from oneshot.quality import Limits
 from oneshot.thresholds import threshold_at
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*Milvus does not overwrite")
+
 RHEA, GUS, BO = picture(Rhea=(10, 10, 60, 60)), picture(Gus=(70, 10, 120, 60)), picture(Bo=(10, 70, 60, 120))
 
 
@@ -19,12 +22,36 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
+def needs_milvus() -> None:
+    pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+
+
+@pytest.fixture(params=["memory", "milvus"])
+def empty(
+    request: pytest.FixtureRequest, model: OneShot, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gallery]:
+    """A gallery without anybody."""
+    if request.param == "milvus":
+        needs_milvus()
+        path = f"milvus:{tmp_path_factory.mktemp('milvus') / 'lite.db'}"
+    with Gallery(model, path if request.param == "milvus" else None) as nobody:
+        yield nobody
+
+
 @pytest.fixture
-def gallery(model: OneShot) -> Gallery:
-    known = Gallery(model)
-    known.enroll("Rhea", [RHEA])
-    known.enroll("Gus", [GUS])
-    return known
+def gallery(empty: Gallery) -> Gallery:
+    empty.enroll("Rhea", [RHEA])
+    empty.enroll("Gus", [GUS])
+    return empty
+
+
+@pytest.fixture(params=["file", "milvus"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The name of a gallery that is not there yet, and of nothing else in its folder."""
+    if request.param == "milvus":
+        needs_milvus()
+    return f"{'milvus:' * (request.param == 'milvus')}{tmp_path / 'g.db'}"
 
 
 def test_knows_people_and_leaves_strangers_unknown(gallery: Gallery, model: OneShot) -> None:
@@ -58,12 +85,13 @@ def test_no_face_is_never_a_match(gallery: Gallery, model: OneShot) -> None:
     assert [m.name for m in gallery.identify(nothing)] == [None, None]
 
 
-def test_an_empty_gallery_knows_nobody(model: OneShot) -> None:
-    assert Gallery(model).identify(EMBEDDINGS) == [Match(None, -1.0)] * 3
+def test_an_empty_gallery_knows_nobody(empty: Gallery) -> None:
+    assert empty.identify(EMBEDDINGS) == [Match(None, -1.0)] * 3
+    assert empty.names == empty.people == [] and len(empty) == len(empty.templates) == 0
 
 
-def test_a_template_is_the_normalised_mean(model: OneShot) -> None:
-    gallery = Gallery(model)
+def test_a_template_is_the_normalised_mean(empty: Gallery) -> None:
+    gallery = empty
     gallery.enroll("both", [RHEA, GUS])
     np.testing.assert_allclose(gallery.templates[0], unit(EMBEDDINGS[0] + EMBEDDINGS[1]), atol=1e-6)
     gallery.enroll("both", [GUS])  # a third photo later counts as much as the first two
@@ -71,16 +99,16 @@ def test_a_template_is_the_normalised_mean(model: OneShot) -> None:
     assert gallery.names == ["both"] and len(gallery) == 1
 
 
-def test_the_largest_face_is_enrolled_and_that_is_said(model: OneShot) -> None:
-    gallery = Gallery(model)
+def test_the_largest_face_is_enrolled_and_that_is_said(empty: Gallery) -> None:
+    gallery = empty
     with pytest.warns(OneShotWarning, match="photo 1: 2 faces found, the largest is enrolled"):
         gallery.enroll("Gus", [picture(Rhea=(0, 0, 20, 20), Gus=(50, 50, 120, 120))])
     assert gallery.identify(EMBEDDINGS[1:2])[0].name == "Gus"
 
 
-def test_a_photo_without_a_face_is_named_and_nothing_is_enrolled(model: OneShot, tmp_path: Path) -> None:
+def test_a_photo_without_a_face_is_named_and_nothing_is_enrolled(empty: Gallery, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "wall.png"), picture())
-    gallery = Gallery(model)
+    gallery = empty
     with pytest.raises(OneShotError, match=r"wall\.png: no face found"):
         gallery.enroll("Rhea", [RHEA, tmp_path / "wall.png"])
     assert gallery.names == []
@@ -203,8 +231,8 @@ def test_thresholds_by_rate() -> None:
         threshold_at("1e-3", {})
 
 
-def test_a_person_may_have_several_templates_and_is_compared_with_each(model: OneShot) -> None:
-    gallery = Gallery(model)
+def test_a_person_may_have_several_templates_and_is_compared_with_each(empty: Gallery) -> None:
+    gallery = empty
     gallery.enroll("Zoe", [RHEA])
     gallery.enroll("Gus", [GUS])
     gallery.enroll("Zoe", [BO, BO], template="with a beard")
@@ -230,32 +258,37 @@ def test_removed_is_forgotten(gallery: Gallery) -> None:
         gallery.remove("Rhea")
 
 
-def test_a_file_keeps_everything_and_others_see_it_at_once(model: OneShot, tmp_path: Path) -> None:
-    path = tmp_path / "g.db"
-    with Gallery(model, path) as one, Gallery.load(path, model) as other:
+def test_a_file_keeps_everything_and_others_see_it_at_once(
+    model: OneShot, tmp_path: Path, place: str
+) -> None:
+    with Gallery(model, place) as one, Gallery.load(place, model) as other:
         assert other.identify(EMBEDDINGS) == [Match(None, -1.0)] * 3
         one.enroll("Rhea", [RHEA])
         assert [m.name for m in other.identify(EMBEDDINGS)] == ["Rhea", None, None]
         other.remove("Rhea")
         assert len(one) == 0
         one.enroll("Gus", [GUS, GUS])
-    assert list(tmp_path.iterdir()) == [path]
-    assert Gallery.load(path, model).names == ["Gus"]
+    assert [file.name for file in tmp_path.iterdir()] == ["g.db"]
+    with Gallery.load(place, model) as again:
+        assert again.names == ["Gus"]
 
 
-def test_a_file_of_another_model_is_refused(model: OneShot, tmp_path: Path) -> None:
-    Gallery(model, tmp_path / "g.db").enroll("Rhea", [RHEA])
+def test_a_file_of_another_model_is_refused(model: OneShot, tmp_path: Path, place: str) -> None:
+    with Gallery(model, place) as gallery:
+        gallery.enroll("Rhea", [RHEA])
     other = OneShot(write_model(tmp_path / "o.onnx", weights_sha256="0" * 64))
     with pytest.raises(OneShotError, match=r"g\.db: made with other weights \(ffffffffffff\)"):
-        Gallery(other, tmp_path / "g.db")
+        Gallery(other, place)
     nameless = OneShot(write_model(tmp_path / "n.onnx", weights_sha256=None))
     with pytest.raises(OneShotError, match="weights_sha256"):
         Gallery(nameless, tmp_path / "n.db")
 
 
 def test_load_takes_files_and_folders_that_exist(model: OneShot, tmp_path: Path) -> None:
-    with pytest.raises(OneShotError, match=r"none\.db: no such gallery"):
-        Gallery.load(tmp_path / "none.db", model)
+    for none in (tmp_path / "none.db", f"milvus:{tmp_path / 'none.db'}"):
+        with pytest.raises(OneShotError, match=r"none\.db: no such gallery"):
+            Gallery.load(none, model)
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "empty.db").touch()
     with pytest.raises(OneShotError, match=r"empty\.db: the file is empty"):
         Gallery.load(tmp_path / "empty.db", model)
@@ -264,16 +297,18 @@ def test_load_takes_files_and_folders_that_exist(model: OneShot, tmp_path: Path)
     assert Gallery.load(people(tmp_path / "people"), model).names == ["Rhea", "Gus"]
 
 
-def test_merge_brings_in_others_once(gallery: Gallery, model: OneShot, tmp_path: Path) -> None:
+def test_merge_brings_in_others_once(gallery: Gallery, model: OneShot, tmp_path: Path, place: str) -> None:
     gallery.enroll("Rhea", [BO], template="old")
     gallery.save(tmp_path / "g.npz")
-    with Gallery(model, tmp_path / "g.db") as mine:
+    with Gallery(model, place) as mine:
         mine.enroll("Gus", [GUS])
         assert mine.merge(tmp_path / "g.npz") == 2
         assert mine.merge(tmp_path / "g.npz") == 0
         assert {p.name: list(p.templates) for p in mine.people} == {"Gus": [""], "Rhea": ["", "old"]}
     again = Gallery(model)
-    assert again.merge(tmp_path / "g.db") == 3
+    assert again.merge(place) == 3
+    assert again.names == ["Gus", "Rhea"]
+    np.testing.assert_allclose(again.templates, EMBEDDINGS[[1, 0, 2]], atol=1e-6)
 
 
 def test_an_encrypted_gallery(model: OneShot, tmp_path: Path) -> None:
@@ -286,8 +321,8 @@ def test_an_encrypted_gallery(model: OneShot, tmp_path: Path) -> None:
         Gallery.load(tmp_path / "g.db", model)
 
 
-def test_with_limits_poor_photos_are_named_and_left_out(model: OneShot, tmp_path: Path) -> None:
-    gallery = Gallery(model, tmp_path / "g.db")
+def test_with_limits_poor_photos_are_named_and_left_out(empty: Gallery, tmp_path: Path) -> None:
+    gallery = empty
     both = photo("Rhea")
     both[10:40, 10:40] = picture(Gus=(0, 0, 30, 30))[:30, :30]
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8 cut")

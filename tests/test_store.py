@@ -1,33 +1,18 @@
 """The gallery's file: nothing saved is lost, nothing deleted stays, nobody waits in vain."""
 
-import hashlib
-import multiprocessing
-import os
 import sqlite3
 import threading
-import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake import DIM, MODEL, entry, row
 
 from oneshot import OneShotError, OneShotWarning
 from oneshot.cipher import secret_from
-from oneshot.store import Entry, Store
+from oneshot.store import Store
 
-MODEL = "a" * 64
-DIM = 1000
 SECRET = b"correct horse battery staple"
-
-
-def entry(name: str, template: str = "", number: int = 0, model: str = MODEL) -> Entry:
-    return Entry(name, template, hashlib.sha256(f"{name}{number}".encode()).hexdigest(), 0.5, model)
-
-
-def row(seed: int) -> np.ndarray:
-    vector = np.random.default_rng(seed).normal(size=(1, DIM)).astype(np.float32)
-    return vector / np.linalg.norm(vector)
 
 
 @pytest.fixture
@@ -35,110 +20,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "g.db"
 
 
-def test_what_is_added_is_read_by_person_and_template(path: Path) -> None:
-    store = Store(path)
-    added = [entry("Bo"), entry("Ada"), entry("Bo", "beard", 1), entry("Bo", "", 2)]
-    for i, one in enumerate(added):
-        store.add([one], row(i))
-    store.close()
-    assert list(path.parent.iterdir()) == [path]  # at rest it is a single file
-    entries, embeddings = Store(path).read(MODEL)
-    order = [0, 3, 2, 1]
-    assert entries == [added[i] for i in order]
-    np.testing.assert_array_equal(embeddings, np.concatenate([row(i) for i in order]))
-    assert embeddings.dtype == np.float32
-    only, one = Store(path).read(MODEL, "Ada")
-    assert only == [added[1]] and one.shape == (1, DIM)
-    assert Store(path).read(MODEL, "nobody")[0] == []
-
-
-def test_a_transaction_is_all_or_nothing(path: Path) -> None:
-    store = Store(path)
-    with pytest.raises(OneShotError, match="made with other weights"):
-        store.add([entry("Ada"), entry("Bo", model="b" * 64)], np.concatenate((row(0), row(1))))
-    assert store.read(MODEL)[0] == []
+def test_at_rest_it_is_a_single_file(path: Path) -> None:
+    store, other = Store(path), Store(path)
     store.add([entry("Ada")], row(0))
-    with pytest.raises(OneShotError, match=r"g\.db: made with other weights \(aaaaaaaaaaaa\)"):
-        store.add([entry("Bo", model="b" * 64)], row(1))
-    with pytest.raises(OneShotError, match="other weights"):
-        store.read("b" * 64)
-    assert store.read(MODEL)[0] == [entry("Ada")]
-
-
-def write_on(path: Path, pipe: Connection, start: int) -> None:
-    """Adds two entries a person, and reports each person once the call has returned."""
-    store = Store(path)
-    for i in range(start, start + 10**6):
-        pair = [entry(f"person {i}", "", 0), entry(f"person {i}", "", 1)]
-        store.add(pair, np.concatenate((row(i), row(i))))
-        pipe.send_bytes(str(i).encode())
-
-
-@pytest.fixture(scope="module")
-def spawn() -> multiprocessing.context.ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["oneshot.store"])  # NumPy is loaded once, not fifty times
-    return context
-
-
-@pytest.mark.skipif(os.name == "nt", reason="processes are killed the POSIX way")
-def test_fifty_writers_killed_lose_nothing_that_was_reported(
-    path: Path, spawn: multiprocessing.context.ForkServerContext
-) -> None:
-    reported: set[str] = set()
-    random = np.random.default_rng(0)
-    for turn in range(50):
-        receive, send = spawn.Pipe(duplex=False)
-        writer = spawn.Process(target=write_on, args=(path, send, turn * 10**6))
-        writer.start()
-        send.close()
-        for _ in range(int(random.integers(1, 4))):  # it writes on while we read, and dies anywhere
-            assert receive.poll(60)
-            reported.add(f"person {receive.recv_bytes().decode()}")
-        time.sleep(float(random.uniform(0, 0.01)))
-        writer.kill()
-        writer.join()
-        try:
-            while True:
-                reported.add(f"person {receive.recv_bytes().decode()}")
-        except EOFError:
-            receive.close()
-    entries, embeddings = Store(path).read(MODEL)
-    names = [e.name for e in entries]
-    assert len(reported) >= 50 and reported <= set(names)
-    assert all(names.count(name) == 2 for name in set(names))  # a person is saved whole
-    assert len(set(names)) <= len(reported) + 50  # at most one a turn was saved, but not yet reported
-    for i in range(0, len(names), 10):
-        np.testing.assert_array_equal(embeddings[i], row(int(names[i].split()[1]))[0])
-    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
-
-
-def test_readers_see_whole_transactions_while_one_writes(path: Path) -> None:
-    Store(path).close()
-    done, failures = threading.Event(), []
-
-    def watch() -> None:
-        try:
-            store, seen = Store(path), 0
-            while not done.is_set():
-                names = [e.name for e in store.read(MODEL)[0]]
-                assert len(names) >= seen and len(names) % 2 == 0
-                seen = len(names)
-            store.close()
-        except BaseException as error:  # a thread's failure is not seen by pytest otherwise
-            failures.append(error)
-
-    readers = [threading.Thread(target=watch) for _ in range(3)]
-    for reader in readers:
-        reader.start()
-    writer = Store(path)
-    for i in range(30):
-        writer.add([entry(f"p{i}"), entry(f"p{i}", "", 1)], np.concatenate((row(0), row(1))))
-    done.set()
-    for reader in readers:
-        reader.join()
-    assert not failures
-    assert len(writer.read(MODEL)[0]) == 60
+    assert other.read(MODEL)[0] == [entry("Ada")]
+    store.close()
+    other.close()
+    assert list(path.parent.iterdir()) == [path]
 
 
 def traces(folder: Path, *needles: bytes) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from fake import FIVE
 
 from oneshot import Faces, Gallery, OneShot
-from oneshot.store import Entry
+from oneshot.entries import Entry
 from oneshot.tracking import Track, Tracker, associate, iou
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)

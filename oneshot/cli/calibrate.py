@@ -14,7 +14,7 @@ from oneshot.calibration import Interval, Rate, identification_rates, verificati
 from oneshot.cli.common import ERR, FILE, OUT, counted, listed, open_model, progress, with_model
 from oneshot.evaluation.report import write_json
 from oneshot.files import check_writable
-from oneshot.gallery import people_in
+from oneshot.people import people_in
 from oneshot.types import Floats
 
 

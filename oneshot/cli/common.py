@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from oneshot import Gallery, OneShot, OneShotError
 from oneshot.cipher import secret_from
+from oneshot.gallery import is_kept
 from oneshot.thresholds import FAR, threshold_at
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,10 +52,10 @@ with_gallery = _options(
     click.option(
         "-g",
         "--gallery",
-        type=FILE,
+        type=click.Path(),  # a text: as a Path, an address would lose a slash
         envvar="ONESHOT_GALLERY",
-        default=Path("gallery.db"),
-        help="The gallery's file (gallery.db, or what ONESHOT_GALLERY names).",
+        default="gallery.db",
+        help="The gallery's file (gallery.db, or what ONESHOT_GALLERY names), or milvus:http://HOST:19530.",
     ),
     click.option(
         "--key-file",
@@ -88,14 +89,13 @@ def open_model(options: Mapping[str, Any]) -> OneShot:
 
 
 def open_gallery(options: Mapping[str, Any], model: OneShot, create: bool = False) -> Gallery:
-    """The gallery that --gallery and --key-file name; `create` makes its file if there is none.
+    """The gallery that --gallery and --key-file name; `create` makes it if there is none.
 
     Raises:
         OneShotError: there is none, or as Gallery does.
     """
-    path: Path = options["gallery"]
-    encrypted = path.suffix == ".db" and not path.is_dir()
-    key = secret_from(options["key_file"]) if encrypted else None
+    path: str = options["gallery"]
+    key = secret_from(options["key_file"]) if is_kept(path) else None
     return Gallery(model, path, key=key) if create else Gallery.load(path, model, key=key)
 
 

@@ -21,8 +21,9 @@ from oneshot.cli.common import (
     with_gallery,
     with_model,
 )
-from oneshot.gallery import people_in
+from oneshot.gallery import is_kept
 from oneshot.image import pictures_in
+from oneshot.people import people_in
 from oneshot.quality import Limits
 
 
@@ -136,12 +137,12 @@ def list_people(as_json: bool, **options: Any) -> int:
 def remove(names: tuple[str, ...], yes: bool, **options: Any) -> int:
     """Forget people: their embeddings are overwritten in the file, not only marked as deleted.
 
-    Backups and exported files keep them.
+    Backups and exported files keep them; Milvus does until it compacts its files.
 
     \b
     oneshot remove Ada --yes
     """
-    if options["gallery"].suffix != ".db":
+    if not is_kept(options["gallery"]):
         raise OneShotError(f"{options['gallery']}: people are removed from a .db gallery; give one")
     with open_gallery(options, open_model(options)) as gallery:
         known = set(gallery.names)
@@ -172,14 +173,15 @@ def export(file: Path, **options: Any) -> int:
 
 
 @click.command(name="import")
-@click.argument("file", type=FILE)
+@click.argument("file", type=click.Path())
 @with_gallery
 @with_model
-def import_people(file: Path, **options: Any) -> int:
-    """Add what is in an exported FILE.npz (or an unencrypted gallery's .db) to the gallery; nothing twice.
+def import_people(file: str, **options: Any) -> int:
+    """Add what is in an exported FILE.npz (or an unencrypted gallery) to the gallery; nothing twice.
 
     \b
     oneshot import backup.npz --gallery new.db
+    oneshot import gallery.db --gallery milvus:http://localhost:19530
     """
     with open_gallery(options, open_model(options), create=True) as gallery:
         OUT.print(f"{counted(gallery.merge(file), 'new photo')} from {file}", soft_wrap=True)

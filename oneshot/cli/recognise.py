@@ -81,8 +81,7 @@ def verify(name: str, photo: Path, **options: Any) -> int:
     model = open_model(options)
     threshold = threshold_from(options, model)
     with open_gallery(options, model) as gallery:
-        if name not in gallery.names:
-            gallery.verify(name, Faces.empty().embeddings, threshold)  # raises, and says who there is
+        gallery.verify(name, Faces.empty().embeddings, threshold)  # raises if nobody has this name
         faces = one_face(model, photo)
         matches = gallery.verify(name, faces.embeddings, threshold)
     similarity = matches[0].similarity if matches else None

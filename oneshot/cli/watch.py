@@ -136,7 +136,7 @@ def _known(options: dict[str, Any], model: OneShot) -> Gallery:
     """The gallery; an empty one where none is named and there is none at the usual place."""
     context = click.get_current_context()
     usual = context.get_parameter_source("gallery") is click.core.ParameterSource.DEFAULT
-    if usual and not options["gallery"].exists():
+    if usual and not Path(options["gallery"]).exists():
         ERR.print(f"note: {options['gallery']}: no such gallery; everybody is unknown")
         return Gallery(model)
     return open_gallery(options, model)
