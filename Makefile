@@ -2,11 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test setup clean
+# What users and contributors read; the command line has its own --help.
+MODULES := oneshot $(patsubst %,oneshot.%,evaluation models runtime training \
+	$(filter-out __init__ __main__,$(basename $(notdir $(wildcard oneshot/*.py)))))
+
+.PHONY: help demo test docs setup clean
 
 help:
 	@echo "make demo   put names on the faces in a short video that it composes"
 	@echo "make test   format, lint, types and tests"
+	@echo "make docs   the API's pages, from the docstrings, into build/docs"
 	@echo "make setup  .venv with everything, training included"
 
 demo: .venv/.demo
@@ -15,16 +20,21 @@ demo: .venv/.demo
 	$(BIN)/python scripts/detect_verify.py --video demo/wall.png --gallery demo/people --side 1280 --out demo/out.png
 	@echo "Look at demo/out.mp4 and demo/out.png"
 
-test: .venv/.all
+test: .venv/.all docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+# A module that cannot be imported is only warned of otherwise.
+docs: .venv/.all
+	$(BIN)/python -W error::UserWarning -m pdoc --docformat google --output-directory build/docs $(MODULES)
+	@echo "Look at build/docs/index.html"
+
 setup: .venv/.all
 
 clean:
-	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build demo .mypy_cache .pytest_cache .ruff_cache
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

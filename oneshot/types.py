@@ -83,11 +83,19 @@ class Detected(Protocol):
     """What a detector tells: `Faces` without embeddings, in pixels of the picture."""
 
     @property
-    def boxes(self) -> Floats: ...  # (N, 4) x0 y0 x1 y1
+    def boxes(self) -> Floats:
+        """(N, 4), x0 y0 x1 y1."""
+        ...
+
     @property
-    def scores(self) -> Floats: ...  # (N,)
+    def scores(self) -> Floats:
+        """(N,), in [0, 1]."""
+        ...
+
     @property
-    def landmarks(self) -> Floats: ...  # (N, 5, 2)
+    def landmarks(self) -> Floats:
+        """(N, 5, 2), x y."""
+        ...
 
 
 class Model(Protocol):

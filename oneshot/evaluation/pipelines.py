@@ -45,6 +45,7 @@ class Run:
 
     @property
     def found(self) -> int:
+        """How many faces."""
         return len(self.faces)
 
 
@@ -93,14 +94,17 @@ def _yunet(settings: Settings) -> Yunet:
 
 
 def yunet_edgeface(settings: Settings) -> Pipeline:
+    """OpenCV's detector, EdgeFace-XXS."""
     return TwoStage(_yunet(settings), EdgeFace(settings.models, settings.threads), settings.keep)
 
 
 def yunet_sface(settings: Settings) -> Pipeline:
+    """OpenCV's detector and OpenCV's recogniser."""
     return TwoStage(_yunet(settings), SFace(settings.peers), settings.keep)
 
 
 def scrfd_mobilefacenet(settings: Settings) -> Pipeline:
+    """InsightFace's small pair."""
     cv2.setNumThreads(settings.threads)
     score = 0.5 if settings.keep is None else LOW_SCORE
     detector = Scrfd(settings.peers, settings.side, score=score, threads=settings.threads)
@@ -108,6 +112,7 @@ def scrfd_mobilefacenet(settings: Settings) -> Pipeline:
 
 
 def mtcnn_squeezefaceposenet(settings: Settings) -> Pipeline:
+    """The path that one pass replaces, `oneshot.TwoStage`, stage by stage."""
     from oneshot.crop import SIDE
     from oneshot.runtime.crops import CropRecogniser
     from oneshot.runtime.mtcnn import SCORE_THRESHOLD, Mtcnn
@@ -121,6 +126,7 @@ def mtcnn_squeezefaceposenet(settings: Settings) -> Pipeline:
 
 
 def dlib(settings: Settings) -> Pipeline:
+    """What the package face_recognition does."""
     from oneshot.evaluation.dlib_peer import Dlib
 
     cv2.setNumThreads(settings.threads)  # dlib itself has one thread on a CPU
@@ -129,6 +135,7 @@ def dlib(settings: Settings) -> Pipeline:
 
 
 def oneshot(settings: Settings) -> Pipeline:
+    """One pass."""
     from oneshot.predictor import OneShot
 
     cv2.setNumThreads(settings.threads)

@@ -45,6 +45,7 @@ class Fire(nn.Module):
         self.bypass = bypass and inputs == 2 * expand
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, 2 · expand, H, W)."""
         squeezed = F.relu(self.squeeze(x))
         out = torch.cat((F.relu(self.expand1x1(squeezed)), F.relu(self.expand3x3(squeezed))), 1)
         return x + out if self.bypass else out

@@ -40,6 +40,7 @@ class NetworkConfig:
     refinements: int = 2
 
     def as_dict(self) -> dict[str, object]:
+        """As it is written into the weights' file."""
         return asdict(self)
 
 

@@ -32,6 +32,7 @@ class Form:
     gdc: bool = False
 
     def as_dict(self) -> dict[str, object]:
+        """As it is written into the weights' file."""
         return asdict(self)
 
 

@@ -32,6 +32,7 @@ class Crops:
         return len(self.pixels)
 
     def subset(self, rows: Tensor) -> "Crops":
+        """Some of them, by position or mask (N,)."""
         return Crops(self.pixels[rows], self.landmarks[rows], self.identity[rows])
 
 

@@ -46,6 +46,7 @@ class DetectionStage:
 
     @property
     def images(self) -> int:
+        """Scenes of one step."""
         return self.config.scenes
 
     def batch(self, step: int) -> SceneBatch:

@@ -47,6 +47,7 @@ class IdentityStage:
 
     @property
     def images(self) -> int:
+        """Crops of one step."""
         return self.config.batch
 
     def rows(self, step: int) -> Tensor:

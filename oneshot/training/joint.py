@@ -26,6 +26,7 @@ class JointStage:
 
     @property
     def images(self) -> int:
+        """Crops and scenes of one step."""
         return self.config.batch + self.config.scenes
 
     def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:

@@ -32,6 +32,7 @@ class RunLog:
         self.file.flush()
 
     def close(self) -> None:
+        """End the files."""
         self.file.close()
         if self.board is not None:
             self.board.close()

@@ -78,6 +78,7 @@ class Classifier(nn.Module):
         self.fc = nn.Linear(DESCRIPTOR, people)
 
     def forward(self, descriptors: Tensor) -> Tensor:
+        """Logits (N, people)."""
         return self.fc(self.dropout(self.norm(descriptors)))
 
 
