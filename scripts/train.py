@@ -21,9 +21,12 @@ def main() -> None:
 
     import torch
 
-    from oneshot.models.weights import start_network
+    from oneshot.models.network import OneShotNet
+    from oneshot.models.squeezefaceposenet import FORMS
+    from oneshot.models.weights import start_network, start_squeezefaceposenet
     from oneshot.training.config import TrainConfig, load_config
     from oneshot.training.detection import DetectionStage
+    from oneshot.training.distil import DistilStage
     from oneshot.training.identity import IdentityStage
     from oneshot.training.joint import JointStage
     from oneshot.training.loop import Stage, train
@@ -32,15 +35,19 @@ def main() -> None:
     torch.manual_seed(config.seed)
     out = args.resume or args.out or Path("runs") / args.config.stem
     start = Path(config.start) if config.start else None
-    net = start_network(config.network, Path(config.models), start)
-    stages: dict[str, Callable[[TrainConfig], Stage]] = {
-        "identity": IdentityStage,
-        "detection": DetectionStage,
-        "joint": JointStage,
-    }
-    stage = stages[config.stage](config)
-    console = Console()
-    console.print(f"weights: {train(config, stage, net, out, args.resume is not None, console)}")
+    models, resume, console = Path(config.models), args.resume is not None, Console()
+    if config.stage == "distil":
+        student = start_squeezefaceposenet(FORMS[config.squeezefaceposenet], models, start, dropout=0.0)
+        written = train(config, DistilStage(config), student, out, resume, console)
+    else:
+        stages: dict[str, Callable[[TrainConfig], Stage[OneShotNet]]] = {
+            "identity": IdentityStage,
+            "detection": DetectionStage,
+            "joint": JointStage,
+        }
+        net = start_network(config.network, models, start)
+        written = train(config, stages[config.stage](config), net, out, resume, console)
+    console.print(f"weights: {written}")
 
 
 if __name__ == "__main__":

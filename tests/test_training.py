@@ -16,10 +16,12 @@ from torchvision.models import squeezenet1_1
 from oneshot.align import ARCFACE_TEMPLATE
 from oneshot.errors import OneShotError
 from oneshot.models.network import NetworkConfig, OneShotNet
-from oneshot.models.weights import start_network
+from oneshot.models.squeezefaceposenet import FORMS
+from oneshot.models.weights import load_squeezefaceposenet, start_network, start_squeezefaceposenet
 from oneshot.training import loop
 from oneshot.training.config import TrainConfig, from_dict, load_config, to_dict
 from oneshot.training.crops import load_crops, split_by_person
+from oneshot.training.distil import DistilStage
 from oneshot.training.identity import IdentityStage
 from oneshot.training.joint import pick_faces
 from oneshot.training.views import CROP_SCALE
@@ -141,6 +143,29 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     monkeypatch.setattr(IdentityStage, "losses", broken)
     with pytest.raises(OneShotError, match="loss hint is not finite"):
         run(tiny(folders), tmp_path)
+
+
+def test_squeezefaceposenet_learns_the_teachers_similarities(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    changes = {"stage": "distil", "squeezefaceposenet": "dwc+gdc", "weight_cosine": 0.1}
+    config = tiny(folders, steps=30, lr=1e-3, batch=6, ema=0.5, evaluate_every=1000, **changes)
+    stage = DistilStage(config)
+    torch.manual_seed(0)
+    net = start_squeezefaceposenet(FORMS["dwc+gdc"], Path(config.models), None, dropout=0.0)
+    with torch.no_grad():
+        before = stage.losses(net.train(), 0)
+    path = loop.train(config, stage, net, tmp_path, False, QUIET)
+    with torch.no_grad():
+        after = stage.losses(net.train(), 0)
+    assert float(after["pairs"]) < 0.8 * float(before["pairs"])
+    loaded, info = load_squeezefaceposenet(path)
+    assert loaded.config == FORMS["dwc+gdc"] and info["stage"] == "distil"
+
+
+def test_an_unknown_form_is_refused(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(OneShotError, match="squeezefaceposenet=round: no such form; choose from plain, gdc"):
+        tiny(folders, squeezefaceposenet="round")
 
 
 def test_another_config_cannot_resume(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from oneshot.errors import OneShotError
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.squeezefaceposenet import Form, SqueezeFacePoseNet
 
+Network = OneShotNet | SqueezeFacePoseNet
 
-def save_weights(
-    path: Path, net: OneShotNet | SqueezeFacePoseNet, info: dict[str, Any], half: bool = True
-) -> str:
+
+def save_weights(path: Path, net: Network, info: dict[str, Any], half: bool = True) -> str:
     """Write a network (fp16 unless `half` is False) by a temporary name; returns its tensors' sha256.
 
     Batch-norm's statistics stay fp32: SqueezeNet's features are unscaled, and at stride 32 their variance
@@ -99,6 +99,27 @@ def _fill(net: nn.Module, path: Path) -> None:
         net.load_state_dict(state)
     except RuntimeError:
         raise OneShotError(f"{path}: its tensors do not fit its own config; fetch the file again") from None
+
+
+def start_squeezefaceposenet(
+    form: Form, models: Path, start: Path | None, dropout: float
+) -> SqueezeFacePoseNet:
+    """SqueezeFacePoseNet to train: from earlier weights of the same form, or from ImageNet.
+
+    Raises:
+        OneShotError: no such weights, or of another form.
+    """
+    from oneshot.training.teacher import load_state
+
+    net = SqueezeFacePoseNet(form, dropout)
+    if start is None:
+        net.load_imagenet(load_state(models / "squeezenet1_1_imagenet.safetensors"))
+        return net
+    other = load_squeezefaceposenet(start)[0]
+    if other.config != form:
+        raise OneShotError(f"{start}: is of another form; give weights of the form that is asked for")
+    net.load_state_dict(other.state_dict())
+    return net
 
 
 def start_network(config: NetworkConfig, models: Path, start: Path | None) -> OneShotNet:

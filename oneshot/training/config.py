@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from oneshot.errors import OneShotError
 from oneshot.models.network import NetworkConfig
+from oneshot.models.squeezefaceposenet import FORMS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,7 +22,9 @@ class TrainConfig:
 
     Attributes:
         stage: "identity" trains on crops with known landmarks, "detection" the head on composed scenes (give
-            it lr = 0 and lr_deep = 0 to leave a trained identity as it is), "joint" both together.
+            it lr = 0 and lr_deep = 0 to leave a trained identity as it is), "joint" both together; "distil"
+            is SqueezeFacePoseNet on aligned crops, for the two-stage path.
+        squeezefaceposenet: its form there: "plain", "gdc", "dwc" or "dwc+gdc".
         data, models: the folders of training data and of the teacher's and ImageNet's weights.
         start: weights to start from (a .safetensors of this project); None starts from ImageNet.
         steps, batch: optimiser steps, and crops a step. seed: of everything random.
@@ -38,7 +41,8 @@ class TrainConfig:
         evaluate_every, checkpoint_minutes: steps between evaluations; minutes between checkpoints.
     """
 
-    stage: Literal["identity", "detection", "joint"] = "identity"
+    stage: Literal["identity", "detection", "joint", "distil"] = "identity"
+    squeezefaceposenet: str = "plain"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     data: str = "../shared/data"
     models: str = "../shared/models"
@@ -70,6 +74,12 @@ class TrainConfig:
     evaluate_every: int = 500
     checkpoint_minutes: float = 4.0
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.squeezefaceposenet not in FORMS:
+            raise OneShotError(
+                f"squeezefaceposenet={self.squeezefaceposenet}: no such form; choose from {', '.join(FORMS)}"
+            )
 
 
 def load_config(path: Path, overrides: list[str]) -> TrainConfig:

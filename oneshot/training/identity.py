@@ -122,7 +122,7 @@ class IdentityStage:
         rng = torch.Generator().manual_seed(7)
         figures: dict[str, float] = {}
         for name, scale in VALIDATION_SCALES.items():
-            canvas = max(64, int(-(-128 * scale / CROP_SCALE // 32) * 32))
+            canvas = validation_canvas(scale)
             parts: list[tuple[Tensor, ...]] = []
             for rows in torch.arange(len(self.held)).split(128):
                 views, truth = clean_views(self.held.pixels[rows], self.held.landmarks[rows], canvas, scale)
@@ -152,6 +152,11 @@ def refinements(net: OneShotNet, thin: tuple[Tensor, ...], landmarks: Tensor) ->
     for _ in range(net.config.refinements):
         corrections.append(net.refine(thin[1], thin[2], corrections[-1].detach()))
     return corrections[1:]
+
+
+def validation_canvas(scale: float) -> int:
+    """Side of the views in which whole crops have their faces at `scale` times the template."""
+    return max(64, int(-(-128 * scale / CROP_SCALE // 32) * 32))
 
 
 def clean_views(pixels: Tensor, landmarks: Tensor, canvas: int, scale: float) -> tuple[Tensor, Tensor]:

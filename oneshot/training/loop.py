@@ -3,7 +3,7 @@
 import math
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from rich.console import Console
@@ -11,8 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from oneshot.errors import OneShotError
-from oneshot.models.network import OneShotNet
-from oneshot.models.weights import save_weights
+from oneshot.models.weights import Network, save_weights
 from oneshot.training.checkpoint import load_checkpoint, save_checkpoint
 from oneshot.training.config import TrainConfig, to_dict
 from oneshot.training.ema import Ema
@@ -21,8 +20,15 @@ from oneshot.training.log import RunLog
 LOG_EVERY = 20
 
 
-class Stage(Protocol):
-    """What a stage gives the loop. All that is random in `losses` follows from the seed and the step."""
+Net = TypeVar("Net", bound=Network)
+Taught = TypeVar("Taught", bound=Network, contravariant=True)
+
+
+class Stage(Protocol[Taught]):
+    """What a stage gives the loop. All that is random in `losses` follows from the seed and the step.
+
+    `centres` is what the stage itself learns beside the network, and nobody needs afterwards.
+    """
 
     centres: nn.Parameter
 
@@ -31,16 +37,16 @@ class Stage(Protocol):
         """Crops and scenes of one step, for the speed that is shown."""
         ...
 
-    def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:
+    def losses(self, net: Taught, step: int) -> dict[str, Tensor]:
         """Scalars by name, weighted already; their sum is what is learned."""
         ...
 
-    def evaluate(self, net: OneShotNet) -> dict[str, float]:
+    def evaluate(self, net: Taught) -> dict[str, float]:
         """Figures by name, on what was held out."""
         ...
 
 
-def parameter_groups(net: OneShotNet, centres: nn.Parameter, config: TrainConfig) -> list[dict[str, object]]:
+def parameter_groups(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> list[dict[str, object]]:
     """Three rates (front, deep half, detection) and no decay on biases and norms."""
     slow = ("deep.",)
     detection = ("head.", "backbone.fire6", "backbone.fire7", "backbone.fire8", "backbone.fire9")
@@ -72,7 +78,7 @@ def rate_factor(step: int, config: TrainConfig, kind: str) -> float:
 
 
 def train(
-    config: TrainConfig, stage: Stage, net: OneShotNet, out: Path, resume: bool, console: Console
+    config: TrainConfig, stage: Stage[Net], net: Net, out: Path, resume: bool, console: Console
 ) -> Path:
     """Run the steps that are left; returns the path of the averaged weights.
 

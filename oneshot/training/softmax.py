@@ -21,10 +21,9 @@ from oneshot.crop import SIDE, window_crop
 from oneshot.errors import OneShotError
 from oneshot.image import pictures_in, read_image
 from oneshot.models.squeezefaceposenet import DESCRIPTOR, FORMS, SqueezeFacePoseNet
-from oneshot.models.weights import load_squeezefaceposenet, save_weights
+from oneshot.models.weights import save_weights, start_squeezefaceposenet
 from oneshot.training.checkpoint import load_checkpoint, save_checkpoint
 from oneshot.training.log import RunLog
-from oneshot.training.teacher import load_state
 
 
 @dataclass(frozen=True)
@@ -160,18 +159,12 @@ class Plateau:
 
 def start(config: SoftmaxConfig) -> tuple[SqueezeFacePoseNet, set[str]]:
     """The network to begin with, and the names of its parameters that are new: without a value from there."""
-    net = SqueezeFacePoseNet(FORMS[config.form], config.dropout)
-    if config.start is None:
-        net.load_imagenet(load_state(Path(config.models) / "squeezenet1_1_imagenet.safetensors"))
-        parts = [part for part, used in (("expand3x3", net.config.dwc), ("gdc", net.config.gdc)) if used]
-        return net, {name for name, _ in net.named_parameters() if any(part in name for part in parts)}
-    other = load_squeezefaceposenet(Path(config.start))[0]
-    if other.config != net.config:
-        raise OneShotError(
-            f"{config.start}: is of another form than {config.form}; give weights of that form"
-        )
-    net.load_state_dict(other.state_dict())
-    return net, set()
+    earlier = Path(config.start) if config.start else None
+    net = start_squeezefaceposenet(FORMS[config.form], Path(config.models), earlier, config.dropout)
+    if earlier:
+        return net, set()
+    parts = [part for part, used in (("expand3x3", net.config.dwc), ("gdc", net.config.gdc)) if used]
+    return net, {name for name, _ in net.named_parameters() if any(part in name for part in parts)}
 
 
 def train(config: SoftmaxConfig, out: Path, resume: bool, console: Console) -> Path:

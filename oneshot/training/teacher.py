@@ -1,5 +1,6 @@
 """The recogniser that is imitated: EdgeFace-XXS, run live on the very view that the student sees."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,16 @@ class Teacher(nn.Module):
         self.register_buffer("grid", grid_points(TEMPLATE_SIDE))
         self.requires_grad_(False).eval()
 
-    def crop(self, views: Tensor, landmarks: Tensor) -> Tensor:
-        """Aligned crops (B, 3, 112, 112) of views (B, 3, H, W) by landmarks (B, 5, 2) in view pixels."""
-        points = apply_similarity(template_to_image(landmarks, self.template.landmarks), self.grid)
+    def crop(self, views: Tensor, landmarks: Tensor, cells: Tensor | None = None) -> Tensor:
+        """Aligned crops (B, 3, 112, 112) of views (B, 3, H, W) by landmarks (B, 5, 2) in view pixels.
+
+        cells: another square grid over the template than the teacher's (`grid_points`), for other sides.
+        """
+        cells = self.grid if cells is None else cells
+        points = apply_similarity(template_to_image(landmarks, self.template.landmarks), cells)
         extent = torch.tensor([views.shape[3], views.shape[2]], device=views.device)
-        grid = (points * (2 / extent) - 1).view(-1, TEMPLATE_SIDE, TEMPLATE_SIDE, 2)
+        side = math.isqrt(len(cells))
+        grid = (points * (2 / extent) - 1).view(-1, side, side, 2)
         return F.grid_sample(views.float(), grid, align_corners=False)
 
     @torch.no_grad()

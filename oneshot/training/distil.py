@@ -1,0 +1,82 @@
+"""SqueezeFacePoseNet taught by the one pass's own teacher, on aligned crops: its weights without any names.
+
+The paper learns to tell people apart; where photos have no names, a recogniser's embeddings stand in for
+them. Descriptors cannot be negative (they end in a ReLU), so they are not asked to equal the embeddings: a
+linear reader, which is not kept, predicts these from them, and their own cosines follow the teacher's.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from oneshot.crop import SIDE
+from oneshot.models.align import grid_points
+from oneshot.models.identity import EMBEDDING
+from oneshot.models.squeezefaceposenet import DESCRIPTOR, SqueezeFacePoseNet
+from oneshot.training.config import TrainConfig
+from oneshot.training.crops import Crops
+from oneshot.training.identity import VALIDATION_SCALES, IdentityStage, clean_views, validation_canvas
+from oneshot.training.identity_losses import cosine_loss, pairs_loss
+from oneshot.training.validation import tar_at_far
+from oneshot.training.views import jitter_landmarks, make_views
+
+
+class DistilStage:
+    """Data and losses; crops, teacher and views are stage 1's."""
+
+    def __init__(self, config: TrainConfig, crops: Crops | None = None):
+        self.config = config
+        self.identity = IdentityStage(config, crops)
+        self.device = self.identity.device
+        self.grid = grid_points(SIDE).to(self.device)
+        reader = torch.randn(EMBEDDING, DESCRIPTOR, generator=torch.Generator().manual_seed(1))
+        self.centres = nn.Parameter((reader / DESCRIPTOR**0.5).to(self.device))
+
+    @property
+    def images(self) -> int:
+        """Crops of one step."""
+        return self.config.batch
+
+    def losses(self, net: SqueezeFacePoseNet, step: int) -> dict[str, Tensor]:
+        """Weighted losses of one step; the student's crops are aligned less well than the teacher's."""
+        config, identity = self.config, self.identity
+        rng = torch.Generator().manual_seed((config.seed << 32) + step)
+        faces, crops = [], []
+        for part, canvas, scales in zip(
+            identity.rows(step).chunk(len(config.canvases)), config.canvases, config.scales, strict=True
+        ):
+            landmarks = identity.train.landmarks[part].to(self.device)
+            views, truth = make_views(identity.pixels[part], landmarks, canvas, scales, rng)
+            crops.append(identity.teacher.crop(views, truth))
+            faces.append(identity.teacher.crop(views, jitter_landmarks(truth, rng, 0.05, 0.03), self.grid))
+        target = identity.teach(torch.cat(crops))[1]
+        descriptors = self.describe(net, torch.cat(faces))
+        read = F.batch_norm(descriptors, None, None, training=True) @ self.centres.T
+        return {
+            "cosine": config.weight_cosine * cosine_loss(F.normalize(read, dim=1), target),
+            "pairs": config.weight_pairs * pairs_loss(F.normalize(descriptors, dim=1), target),
+        }
+
+    def describe(self, net: SqueezeFacePoseNet, faces: Tensor) -> Tensor:
+        """Descriptors (N, 1000) float32 of aligned faces (N, 3, 113, 113), RGB 0..255."""
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return net(faces.contiguous(memory_format=torch.channels_last)).float()
+
+    @torch.no_grad()
+    def evaluate(self, net: SqueezeFacePoseNet) -> dict[str, float]:
+        """Verification of held-out people at three sizes, by the cosine of plain descriptors."""
+        identity, held = self.identity, self.identity.held
+        figures: dict[str, float] = {}
+        for name, scale in VALIDATION_SCALES.items():
+            parts = []
+            for rows in torch.arange(len(held)).split(128):
+                views, truth = clean_views(
+                    held.pixels[rows], held.landmarks[rows], validation_canvas(scale), scale
+                )
+                views, truth = views.to(self.device), truth.to(self.device)
+                found = self.describe(net, identity.teacher.crop(views, truth, self.grid))
+                parts.append((found, identity.teach(identity.teacher.crop(views, truth))[1]))
+            own, target = (F.normalize(torch.cat(p).cpu(), dim=1) for p in zip(*parts, strict=True))
+            figures[f"tar_{name}"] = tar_at_far(own, held.identity)
+            figures[f"tar_teacher_{name}"] = tar_at_far(target, held.identity)
+        return figures
