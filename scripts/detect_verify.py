@@ -25,8 +25,8 @@ from rich.table import Table
 from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning, TwoStage
 from oneshot.cipher import secret_from
 from oneshot.draw import draw
-from oneshot.files import check_writable
-from oneshot.gallery import is_kept, replacing
+from oneshot.files import check_writable, replacing
+from oneshot.gallery import is_kept
 from oneshot.sheet import clock
 from oneshot.sightings import GAP, Sightings, records
 from oneshot.thresholds import FAR, threshold_at
