@@ -71,7 +71,7 @@ class Storage(Protocol):
         """Whether anybody has this name."""
 
     def search(self, model: str, embeddings: Floats, name: str | None = None) -> list[Match]:
-        """Whose template is the most similar to each of the embeddings (N, D), of all, or of one person's."""
+        """Whose template is most like each of (N, D) finite embeddings, of all, or of one person's."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -109,13 +109,8 @@ class Templates:
         check_size(embeddings, templates.shape[1])
         owners = self._owners if name is None else [name] * len(templates)
         cosines = (normalised(embeddings) @ templates.T).clip(-1, 1)
-        # What is not finite compares false with anything, and must not win an argmax.
-        best = np.nan_to_num(cosines, nan=-1.0).argmax(1)
-        similar = cosines[np.arange(len(best)), best]
-        return [
-            Match(owners[i], float(s)) if np.isfinite(s) else Match(None, -1.0)
-            for i, s in zip(best, similar, strict=True)
-        ]
+        best = cosines.argmax(1)
+        return [Match(owners[i], float(row[i])) for i, row in zip(best, cosines, strict=True)]
 
 
 def means(entries: Sequence[Entry], embeddings: Floats) -> Floats:

@@ -195,10 +195,13 @@ class Gallery:
         embeddings = np.asarray(embeddings, np.float32)
         if embeddings.ndim != 2:
             raise OneShotError(f"want embeddings (N, D), got {embeddings.shape}; give Faces.embeddings")
-        if not len(embeddings):
-            return []
-        found = self._store.search(self._fingerprint, embeddings, name)
-        return [match if match.similarity >= threshold else replace(match, name=None) for match in found]
+        matches = [Match(None, -1.0)] * len(embeddings)
+        finite = np.flatnonzero(np.isfinite(embeddings).all(1))  # the rest is like nobody
+        if len(finite):
+            found = self._store.search(self._fingerprint, embeddings[finite], name)
+            for i, match in zip(finite, found, strict=True):
+                matches[i] = match if match.similarity >= threshold else replace(match, name=None)
+        return matches
 
     def save(self, path: Path | str) -> None:
         """Write everything to one .npz, to carry it elsewhere: biometric data, and never encrypted.

@@ -162,14 +162,11 @@ class MilvusStore:
         if not size or (embeddings.shape[1] != size and self._held(model) is None):
             return matches
         check_size(embeddings, size)
-        asked = np.flatnonzero(np.isfinite(embeddings).all(1))
-        if len(asked):
-            vectors = normalised(embeddings[asked])
-            found = self._collection.nearest(vectors, TEMPLATES + _only(name), "name", "model")
-            for i, row in zip(asked, found, strict=True):
-                if row is not None:
-                    check_model(self._place, row["model"], model)
-                    matches[i] = Match(row["name"], min(max(float(row["distance"]), -1.0), 1.0))
+        found = self._collection.nearest(normalised(embeddings), TEMPLATES + _only(name), "name", "model")
+        for i, row in enumerate(found):
+            if row is not None:
+                check_model(self._place, row["model"], model)
+                matches[i] = Match(row["name"], min(max(float(row["distance"]), -1.0), 1.0))
         return matches
 
     def close(self) -> None:

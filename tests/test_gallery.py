@@ -81,8 +81,11 @@ def test_the_default_threshold_is_the_models_at_one_in_a_thousand(tmp_path: Path
 
 def test_no_face_is_never_a_match(gallery: Gallery, model: OneShot) -> None:
     assert gallery.identify(model(picture()).embeddings) == []
-    nothing = np.stack([np.zeros(1000), np.full(1000, np.nan)]).astype(np.float32)
-    assert [m.name for m in gallery.identify(nothing)] == [None, None]
+    nothing = np.stack([np.zeros(1000), np.full(1000, np.nan), np.full(1000, np.inf), EMBEDDINGS[1]])
+    found = gallery.identify(nothing.astype(np.float32))
+    assert [m.name for m in found] == [None, None, None, "Gus"]
+    assert [m.similarity for m in found[:3]] == [0, -1, -1]
+    assert [m.name for m in gallery.verify("Gus", nothing.astype(np.float32))] == [None, None, None, "Gus"]
 
 
 def test_an_empty_gallery_knows_nobody(empty: Gallery) -> None:
