@@ -95,6 +95,17 @@ def test_one_track_a_stay_one_name_a_track(run: Run, desk: Path) -> None:
 
 
 @pytest.mark.usefixtures("enrolled")
+def test_who_is_known_need_not_be_described_in_every_frame(run: Run, desk: Path) -> None:
+    code, out, err = run("watch", "party.mp4", "--json", "all.jsonl")
+    assert code == 0 and "in full" not in err
+    code, spared, err = run("watch", "party.mp4", "--json", "o.jsonl", "--skip-known")
+    assert code == 0 and spared == out
+    assert (desk / "o.jsonl").read_text() == (desk / "all.jsonl").read_text()
+    full = int(err.split(" s, ")[1].split(" of them in full")[0])
+    assert full < 35
+
+
+@pytest.mark.usefixtures("enrolled")
 def test_a_part_of_a_video(run: Run, desk: Path) -> None:
     code, out, err = run("watch", "party.mp4", "--start", 1, "--end", 2.2, "--every", 2, "--csv", "o.csv")
     assert code == 0 and err.startswith("6 frames in")
