@@ -203,6 +203,8 @@ class Gallery:
             raise OneShotError(f"want embeddings (N, D), got {embeddings.shape}; give Faces.embeddings")
         if not len(owners) or not len(embeddings):
             return [Match(None, -1.0)] * len(embeddings)
+        if not embeddings.shape[1]:
+            raise OneShotError("the faces are not described; call the model without embed=False")
         if embeddings.shape[1] != templates.shape[1]:
             raise OneShotError(
                 f"embeddings of {embeddings.shape[1]} numbers, but the gallery has {templates.shape[1]}: "
