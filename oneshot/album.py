@@ -6,26 +6,22 @@ file.
 """
 
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from oneshot.bulk import Describe, face_fields, here
 from oneshot.errors import OneShotError
 from oneshot.files import check_writable, replacing
-from oneshot.image import IMAGE_SUFFIXES, natural_order, read_image
-from oneshot.quality import assess
-from oneshot.types import Floats, Image, Model
+from oneshot.image import IMAGE_SUFFIXES, natural_order
+from oneshot.types import Floats, Model
 
 PART = 100
 """Photos in a part: as many are lost at most when a run is killed."""
-
-AHEAD = 8
-"""Photos decoded in advance, while the network looks at another."""
 
 ROWS = 1024
 MODEL, FOLDER = b"oneshot.weights_sha256", b"oneshot.folder"
@@ -80,7 +76,13 @@ def photos_below(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.parent, natural_order(path)))
 
 
-def index(folder: Path, out: Path, model: Model, step: Callable[[], None] = lambda: None) -> Indexed:
+def index(
+    folder: Path,
+    out: Path,
+    model: Model,
+    step: Callable[[], None] = lambda: None,
+    describe: Describe | None = None,
+) -> Indexed:
     """Describe every face of the photos below `folder` in the Parquet file `out`.
 
     Photos that are in it and have not changed are not looked at again; those that are gone are dropped. On
@@ -88,6 +90,7 @@ def index(folder: Path, out: Path, model: Model, step: Callable[[], None] = lamb
 
     Args:
         step: called after each photo that is looked at.
+        describe: what looks at the photos with this model, elsewhere; see oneshot.bulk. None does it here.
 
     Raises:
         OneShotError: no photos; `out` cannot be written, is something else, or of another folder or model.
@@ -97,16 +100,18 @@ def index(folder: Path, out: Path, model: Model, step: Callable[[], None] = lamb
     stamps = {path.relative_to(folder).as_posix(): _stamp(path) for path in photos_below(folder)}
     parts = out.with_name(f".{out.name}.parts")
     known = _photos_in(_sources(out, parts), facts, stamps)
+    described = (describe or partial(here, model))(folder, [p for p in stamps if p not in known])
     parts.mkdir(exist_ok=True)
     damaged: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     looked = unsaved = 0
     try:
-        for photo, image in _decoded(folder, [photo for photo in stamps if photo not in known]):
-            if isinstance(image, OneShotError):
-                damaged[photo] = str(image)
+        for photo, found in described:
+            if isinstance(found, OneShotError):
+                damaged[photo] = str(found)
             else:
-                rows += _describe(photo, stamps[photo], image, model)
+                # Of a photo without faces one row, so that it is not looked at again.
+                rows += [{"photo": photo, "stamp": stamps[photo], **face} for face in found or [{}]]
                 looked, unsaved = looked + 1, unsaved + 1
             step()
             if unsaved == PART:
@@ -144,46 +149,6 @@ def load(path: Path, model: Model) -> Album:
     )
 
 
-def _decoded(folder: Path, photos: Sequence[str]) -> Iterator[tuple[str, Image | OneShotError]]:
-    """The photos in order, a few of them decoded in advance; for a damaged one, why."""
-
-    def read(photo: str) -> Image | OneShotError:
-        try:
-            return read_image(folder / photo)
-        except OneShotError as error:
-            return error
-
-    with ThreadPoolExecutor(2) as pool:
-        waiting: deque[tuple[str, Future[Image | OneShotError]]] = deque()
-        for photo in photos:
-            waiting.append((photo, pool.submit(read, photo)))
-            if len(waiting) > AHEAD:
-                name, future = waiting.popleft()
-                yield name, future.result()
-        for name, future in waiting:
-            yield name, future.result()
-
-
-def _describe(photo: str, stamp: str, image: Image, model: Model) -> list[dict[str, Any]]:
-    """One row a face; of a photo without faces one row, so that it is not looked at again."""
-    faces = model(image)
-    if not len(faces):
-        return [{"photo": photo, "stamp": stamp}]
-    return [
-        {
-            "photo": photo,
-            "stamp": stamp,
-            "face": i,
-            "box": faces.boxes[i],
-            "score": float(faces.scores[i]),
-            "landmarks": faces.landmarks[i].ravel(),
-            "quality": assess(image, faces, i, model.side).overall,
-            "embedding": faces.embeddings[i],
-        }
-        for i in range(len(faces))
-    ]
-
-
 def _stamp(path: Path) -> str:
     """Another one when the photo was changed."""
     stat = path.stat()
@@ -192,14 +157,7 @@ def _stamp(path: Path) -> str:
 
 def _schema(facts: Mapping[bytes, str]) -> Any:
     pa, _ = _arrow()
-    numbers = pa.list_(pa.float32())
-    fields = [("photo", pa.string()), ("stamp", pa.string()), ("face", pa.int32()), ("box", numbers)]
-    fields += [
-        ("score", pa.float32()),
-        ("landmarks", numbers),
-        ("quality", pa.float32()),
-        ("embedding", numbers),
-    ]
+    fields = [("photo", pa.string()), ("stamp", pa.string()), *face_fields(pa)]
     return pa.schema(fields, metadata=dict(facts))
 
 

@@ -62,26 +62,28 @@ class OneShot:
         self.iou_threshold = threshold_in("iou_threshold", iou_threshold, self.info, IOU_THRESHOLD)
 
     @overload
-    def __call__(self, image: Image) -> Faces: ...
+    def __call__(self, image: Image, *, embed: bool = True) -> Faces: ...
     @overload
-    def __call__(self, image: Sequence[Image]) -> list[Faces]: ...
-    def __call__(self, image: Image | Sequence[Image]) -> Faces | list[Faces]:
+    def __call__(self, image: Sequence[Image], *, embed: bool = True) -> list[Faces]: ...
+    def __call__(self, image: Image | Sequence[Image], *, embed: bool = True) -> Faces | list[Faces]:
         """The faces of a BGR uint8 picture (H, W, 3), in its own pixels; of several pictures, one Faces each.
 
         Boxes are clipped to the picture. Pictures of a list may differ in size; they are run one by one.
+        Without `embed` faces are found but not described, which is sooner: the embeddings are (N, 0), which a
+        gallery refuses.
 
         Raises:
             OneShotError: a picture is not such an array.
         """
         if isinstance(image, (list, tuple)):
-            return [self._faces(check_image(one)) for one in image]
-        return self._faces(check_image(image))
+            return [self._faces(check_image(one), embed) for one in image]
+        return self._faces(check_image(image), embed)
 
-    def _faces(self, image: Image) -> Faces:
+    def _faces(self, image: Image, embed: bool) -> Faces:
         padded, scale = letterbox(image, self.side, self.min_side)
         rgb = np.ascontiguousarray(padded[None, ..., ::-1])
         boxes, scores, landmarks, embeddings = self.backend.run(
-            rgb, self.score_threshold, self.iou_threshold, self.max_faces
+            rgb, self.score_threshold, self.iou_threshold, self.max_faces, embed
         )
         height, width = image.shape[:2]
         corners = (boxes.reshape(-1, 2, 2) / scale).clip(0, (width, height))

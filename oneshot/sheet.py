@@ -1,5 +1,6 @@
 """Who was seen when, on one page: a face, a name and a bar over time for everybody."""
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -14,9 +15,14 @@ NAME, BAR = ROW + 2 * PAD, 400
 """Where the names and the bars begin, in pixels from the left."""
 
 PAPER = (250, 250, 250)
-LINE = (215, 215, 215)
+LINE, TICK = (215, 215, 215), (230, 230, 230)
 MOST = 40
 """Rows; what is seen shortest is left out beyond."""
+
+STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+"""Seconds that may lie between two times that are marked; and any number of hours."""
+MARKS = 7
+"""Times that are marked, at most."""
 
 
 def contact_sheet(tracks: Sequence[Track], start: float, end: float, title: str) -> Image:
@@ -34,9 +40,15 @@ def contact_sheet(tracks: Sequence[Track], start: float, end: float, title: str)
     head, step = 60, ROW + PAD
     sheet = np.full((head + step * len(shown) + 2 * PAD + 20, WIDTH, 3), PAPER, np.uint8)
     put_text(sheet, _fitted(title + more, WIDTH - 2 * PAD, 24), (PAD, 36), 24)
+    bottom = sheet.shape[0] - PAD
+    for time in round_times(start, end):
+        x = _across(time, start, end)
+        cv2.line(sheet, (x, head), (x, bottom - 24), TICK, 1)
+        label = clock(time)[:-3]
+        if BAR + 100 < x < WIDTH - PAD - 100:  # the ends have labels of their own
+            put_text(sheet, label, (x - text_width(label, 16) // 2, bottom), 16)
     for i, row in enumerate(shown):
         _draw_row(sheet, row, head + i * step, start, end)
-    bottom = sheet.shape[0] - PAD
     put_text(sheet, clock(start), (BAR, bottom), 16)
     put_text(sheet, clock(end), (WIDTH - PAD - text_width(clock(end), 16), bottom), 16)
     return sheet
@@ -58,10 +70,21 @@ def _draw_row(sheet: Image, row: Sequence[Track], top: int, start: float, end: f
     cv2.line(sheet, (BAR, middle), (right, middle), LINE, 2)
     colour = colour_of(name) if name else UNKNOWN
     for track in row:
-        share = [(t - start) / max(end - start, 1e-9) for t in (track.start, track.end)]
-        x0, x1 = (round(BAR + part * (right - BAR)) for part in share)
+        x0, x1 = (_across(time, start, end) for time in (track.start, track.end))
         cv2.rectangle(sheet, (x0, middle - 16), (max(x1, x0 + 3), middle + 16), colour, -1)
         cv2.rectangle(sheet, (x0, middle - 16), (max(x1, x0 + 3), middle + 16), INK, 1)
+
+
+def _across(time: float, start: float, end: float) -> int:
+    """Where a time is on the bars, in pixels from the left."""
+    return round(BAR + (time - start) / max(end - start, 1e-9) * (WIDTH - PAD - BAR))
+
+
+def round_times(start: float, end: float) -> list[int]:
+    """Whole seconds, minutes or hours between two times, as many as can be read beside each other."""
+    hours = math.ceil((end - start) / 3600 / MARKS)
+    step = next((s for s in STEPS if (end - start) / s <= MARKS), 3600 * hours)
+    return list(range(step * math.ceil(start / step), math.floor(end) + 1, step))
 
 
 def _fitted(text: str, width: int, size: int) -> str:

@@ -1,7 +1,9 @@
 """Faces followed from frame to frame, and one identity for each of them.
 
 A face's embedding comes with its box in the same pass, so that both say who goes on as whom: where two people
-cross, the boxes change places and the embeddings do not.
+cross, the boxes change places and the embeddings do not. And nobody is in a frame twice: a name goes to one
+face. Of twins the more similar one has it and the other is unknown, and so is whoever stands before a mirror,
+or below their portrait, once.
 """
 
 from collections.abc import Sequence
@@ -29,6 +31,9 @@ MARGIN = 0.05
 THUMB = 96
 """Pixels."""
 
+PICTURED = 100
+"""Thumbs kept of unknown people who are gone, those who were seen longest; of known ones, one a name."""
+
 PATIENCE = 2.0
 """Seconds that a track outlives its face, for somebody who turns round or is hidden for a moment."""
 
@@ -41,9 +46,10 @@ class Track:
         number: from 1, in the order of appearance.
         start, end: seconds of its first and its last frame.
         frames: in how many it was seen.
-        match: who it is, by its best frames so far.
+        match: who it is, by its best frames so far. None may be like somebody who is in view elsewhere.
         best: quality of its best look.
-        thumb: that look, (H, W, 3) BGR of at most THUMB pixels a side.
+        thumb: that look, (H, W, 3) BGR of at most THUMB pixels a side; a pixel where it was let go.
+        box: (4,) float32, x0 y0 x1 y1: where it was last.
     """
 
     number: int
@@ -53,8 +59,10 @@ class Track:
     match: Match = field(default_factory=lambda: Match(None, -1.0))
     best: float = -1.0
     thumb: Image = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8))
-    _box: Floats = field(default_factory=lambda: np.zeros(4, np.float32))
+    box: Floats = field(default_factory=lambda: np.zeros(4, np.float32))
     _looks: list[tuple[float, Floats]] = field(default_factory=list)
+    _claim: Match = field(default_factory=lambda: Match(None, -1.0))  # who it would be if it were alone
+    _rival: "Track | None" = None  # who has that name instead
 
     @property
     def template(self) -> Floats:
@@ -62,6 +70,16 @@ class Track:
         total = sum(quality * embedding for quality, embedding in self._looks)
         mean = np.asarray(total, np.float32)
         return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
+
+    def known(self, threshold: float) -> bool:
+        """Whether it has a name, clearly, and from as many looks as count."""
+        clearly = self.match.similarity >= threshold + MARGIN
+        return self.match.name is not None and clearly and len(self._looks) == BEST
+
+    def seen(self, seconds: float, box: Floats) -> None:
+        """It is in one more frame."""
+        self.end, self.frames = seconds, self.frames + 1
+        self.box = box.copy()  # a row of an array would hold all of it
 
 
 class Tracker:
@@ -71,12 +89,17 @@ class Tracker:
         gallery: who is known; an empty one leaves everybody unknown.
         threshold: least cosine similarity of a track's template to a person's.
         side: the model's.
+
+    Attributes:
+        tracks: all so far. Few of those that ended keep their thumb, and less than a kilobyte each is left
+            of the others: a camera that runs for days sees many people.
     """
 
     def __init__(self, gallery: Gallery, threshold: float, side: int = 640):
         self.gallery, self.threshold, self.side = gallery, threshold, side
         self.tracks: list[Track] = []
         self._alive: list[Track] = []
+        self._pictured: dict[str | None, list[Track]] = {}
 
     def update(self, seconds: float, image: Image, faces: Faces) -> list[Track]:
         """Who each of the frame's faces goes on as; row by row as `faces`.
@@ -87,7 +110,7 @@ class Tracker:
         """
         for track in self._alive:
             if seconds - track.end > PATIENCE:
-                track._looks.clear()  # a camera that runs for days sees many people
+                self._finish(track)
         self._alive = [track for track in self._alive if track._looks]
         tracks = []
         for i, known in enumerate(associate(faces, self._alive, self.threshold)):
@@ -97,34 +120,62 @@ class Tracker:
                 self._alive.append(track)
             self._look(track, seconds, image, faces, i)
             tracks.append(track)
+        self._award(tracks)
         return tracks
 
     def _look(self, track: Track, seconds: float, image: Image, faces: Faces, index: int) -> None:
         quality = assess(image, faces, index, self.side)
         # Never quite nothing: a track seen only from afar has a template, too.
         weight = max(quality.overall * float(faces.scores[index]), 1e-3)
-        track.end, track._box = seconds, faces.boxes[index]
-        track.frames += 1
+        track.seen(seconds, faces.boxes[index])
         if weight > track.best:
             track.best, track.thumb = weight, _cut(image, faces.boxes[index])
         if len(track._looks) == BEST and weight <= track._looks[-1][0]:
             return  # it changes nothing about who this is
-        track._looks.append((weight, faces.embeddings[index]))
+        track._looks.append((weight, faces.embeddings[index].copy()))
         track._looks.sort(key=lambda look: -look[0])
         del track._looks[BEST:]
-        self._name(track)
+        track._claim = self._claim(track)
 
-    def _name(self, track: Track) -> None:
+    def _claim(self, track: Track) -> Match:
         template = track.template[None]
         (now,) = self.gallery.identify(template, self.threshold)
-        held = track.match.name
+        held = track._claim.name
         if held is None or now.name == held:
-            track.match = now
-            return
+            return now
         (still,) = self.gallery.verify(held, template, -1.0)
         lost = still.similarity < self.threshold - MARGIN
         beaten = now.name is not None and now.similarity > still.similarity + MARGIN
-        track.match = now if lost or beaten else still
+        return now if lost or beaten else still
+
+    def _award(self, tracks: Sequence[Track]) -> None:
+        """Each name to the most similar of the frame's tracks, or to who had it, if not beaten by MARGIN.
+
+        Who lost stays unknown while the other is missed for a moment, too.
+        """
+        absent = [t._rival for t in tracks if t._rival in self._alive and t._rival not in tracks]
+        has: dict[str, Track] = {}
+
+        def standing(track: Track) -> float:
+            return track._claim.similarity + MARGIN * (track.match.name == track._claim.name)
+
+        for track in sorted([*tracks, *filter(None, absent)], key=standing, reverse=True):
+            claim = track._claim
+            first = track if claim.name is None else has.setdefault(claim.name, track)
+            track.match = claim if first is track else Match(None, claim.similarity)
+            track._rival = None if first is track else first
+
+    def _finish(self, track: Track) -> None:
+        """Let go of what is no longer needed of a track, and of thumbs that no contact sheet would show."""
+        track._looks.clear()
+        track._rival = None
+        name = track.match.name
+        pictured = self._pictured.setdefault(name, [])
+        pictured.append(track)
+        if len(pictured) > (PICTURED if name is None else 1):
+            least = min(pictured, key=lambda t: t.frames if name is None else t.best)
+            pictured.remove(least)
+            least.thumb = np.zeros((1, 1, 3), np.uint8)
 
 
 def associate(faces: Faces, tracks: Sequence[Track], threshold: float) -> list[Track | None]:
@@ -136,7 +187,7 @@ def associate(faces: Faces, tracks: Sequence[Track], threshold: float) -> list[T
     chosen: list[Track | None] = [None] * len(faces)
     if not len(faces) or not tracks:
         return chosen
-    overlap = iou(faces.boxes, np.array([track._box for track in tracks]))
+    overlap = iou(faces.boxes, np.array([track.box for track in tracks]))
     similar = np.nan_to_num(faces.embeddings @ np.array([track.template for track in tracks]).T, nan=-1.0)
     possible = ((overlap >= OVERLAP) & (similar >= UNLIKE)) | (similar >= threshold)
     value = np.where(possible, overlap + similar, -np.inf)

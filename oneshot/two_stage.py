@@ -78,31 +78,33 @@ class TwoStage:
         self.thresholds: dict[str, float] = dict(self.info.get("thresholds", {}))
 
     @overload
-    def __call__(self, image: Image) -> Faces: ...
+    def __call__(self, image: Image, *, embed: bool = True) -> Faces: ...
     @overload
-    def __call__(self, image: Sequence[Image]) -> list[Faces]: ...
-    def __call__(self, image: Image | Sequence[Image]) -> Faces | list[Faces]:
+    def __call__(self, image: Sequence[Image], *, embed: bool = True) -> list[Faces]: ...
+    def __call__(self, image: Image | Sequence[Image], *, embed: bool = True) -> Faces | list[Faces]:
         """The faces of a BGR uint8 picture (H, W, 3), in its own pixels; of several pictures, one Faces each.
 
-        Boxes are clipped to the picture; embeddings are (N, 1000), L2-normalised.
+        Boxes are clipped to the picture; embeddings are (N, 1000), L2-normalised, and without `embed` (N, 0).
 
         Raises:
             OneShotError: a picture is not such an array.
         """
         if isinstance(image, (list, tuple)):
-            return [self._faces(check_image(one)) for one in image]
-        return self._faces(check_image(image))
+            return [self._faces(check_image(one), embed) for one in image]
+        return self._faces(check_image(image), embed)
 
-    def _faces(self, image: Image) -> Faces:
+    def _faces(self, image: Image, embed: bool) -> Faces:
         found = self.detect(image)
         boxes, scores, landmarks = (
             rows[: self.max_faces] for rows in (found.boxes, found.scores, found.landmarks)
         )
+        height, width = image.shape[:2]
+        corners = boxes.reshape(-1, 2, 2).clip(0, (width, height)).reshape(-1, 4).astype(np.float32)
+        if not embed:
+            return Faces(corners, scores, landmarks, np.empty((len(scores), 0), np.float32))
         crops = [crop(image, b, points, self.crop) for b, points in zip(boxes, landmarks, strict=True)]
         rows = self.recognise(np.stack(crops) if crops else np.empty((0, SIDE, SIDE, 3), np.uint8))
-        height, width = image.shape[:2]
-        corners = boxes.reshape(-1, 2, 2).clip(0, (width, height)).reshape(-1, 4)
-        return Faces(corners.astype(np.float32), scores, landmarks, normalised(rows))
+        return Faces(corners, scores, landmarks, normalised(rows))
 
 
 def two_stage_weights(given: str | Path | None) -> Path:

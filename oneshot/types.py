@@ -22,7 +22,8 @@ class Faces:
         scores: (N,) float32, confidence in [0, 1].
         landmarks: (N, 5, 2) float32, x y in pixels: left eye, right eye, nose, left and right mouth corner
             as seen in the picture. They may lie outside it where a face is cut off.
-        embeddings: (N, D) float32, L2-normalised: the dot product of two is their cosine similarity.
+        embeddings: (N, D) float32, L2-normalised: the dot product of two is their cosine similarity. (N, 0)
+            where faces were only found, not described.
 
     Raises:
         ValueError: the arrays' shapes do not agree.
@@ -111,7 +112,7 @@ class Model(Protocol):
     thresholds: dict[str, float]
     side: int
 
-    def __call__(self, image: Image) -> Faces: ...
+    def __call__(self, image: Image, *, embed: bool = True) -> Faces: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from fake import EMBEDDINGS, photo, picture, write_model
 
 from oneshot import OneShot, OneShotError
 from oneshot import album as albums
+from oneshot.on_ray import on_ray
 
 pytest.importorskip("pyarrow")
 
@@ -122,6 +124,16 @@ def test_killed_while_joining_nothing_is_there_twice(folder: Path, tmp_path: Pat
     )  # the new file was written, the parts not removed
     assert albums.index(folder, out, model).faces == 4
     assert len(albums.load(out, model).photos) == 4 and not parts.exists()
+
+
+def test_without_ray_the_extra_is_named_and_nothing_is_written(
+    folder: Path, tmp_path: Path, model: OneShot, fake_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(OneShotError, match=r"pip install 'oneshot-face\[ray\]'"):
+        there = partial(on_ray, "local", model, fake_weights, None)
+        albums.index(folder, tmp_path / "faces.parquet", model, describe=there)
+    assert [p.name for p in tmp_path.iterdir()] == ["photos"]
 
 
 def test_photos_are_turned_upright_by_their_exif(tmp_path: Path, model: OneShot) -> None:

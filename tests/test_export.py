@@ -80,6 +80,19 @@ def test_torch_and_onnx_agree(files: tuple[Path, Path], size: tuple[int, int], s
         np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-4)
 
 
+@pytest.mark.parametrize("backend", [TorchBackend, OnnxBackend])
+def test_without_embeddings_the_rest_stays_as_it_is(
+    files: tuple[Path, Path], backend: type[TorchBackend | OnnxBackend]
+) -> None:
+    network = backend(files[backend is OnnxBackend])
+    for least, count in ((0.0, 7), (0.9999999, 0)):
+        whole = network.run(noise(96, 128), least, 0.45, 7)
+        found = network.run(noise(96, 128), least, 0.45, 7, False)
+        assert [len(part) for part in found] == [count] * 4 and found[3].shape == (count, 0)
+        for one, other in zip(found[:3], whole[:3], strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 def test_folding_changes_nothing() -> None:
     net = lively()
     image = torch.from_numpy(noise(96, 128))

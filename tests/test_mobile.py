@@ -28,6 +28,9 @@ def test_the_converted_network_is_the_same_one(written: list[Path], model: OneSh
     np.testing.assert_array_equal(got.boxes, expected.boxes)
     np.testing.assert_array_equal(got.embeddings, expected.embeddings)
     assert len(converted(picture())) == 0
+    found = converted(image, embed=False)
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+    assert found.embeddings.shape == (2, 0)
 
 
 def test_the_operators_are_listed(written: list[Path]) -> None:

@@ -1,17 +1,21 @@
 """The ONNX Runtime backend: foreign files, providers, and no torch."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from fake import write_model
 from onnx import TensorProto, helper
 
 from oneshot import OneShot, OneShotError
-from oneshot.runtime.onnx import OnnxBackend
+from oneshot.runtime import default_weights
+from oneshot.runtime.cut import only
+from oneshot.runtime.onnx import OUTPUTS, OnnxBackend
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -105,3 +109,48 @@ def test_runs_any_size(fake_weights: Path) -> None:
         )
         shapes = boxes.shape, scores.shape, landmarks.shape, embeddings.shape
         assert shapes == ((0, 4), (0,), (0, 5, 2), (0, 1000))
+
+
+def executed(model: bytes, outputs: tuple[str, ...], profile: Path) -> list[str]:
+    """The operators that ONNX Runtime executes in one run, by its own profile."""
+    options = ort.SessionOptions()
+    options.log_severity_level, options.enable_profiling = 3, True
+    options.profile_file_prefix = str(profile)
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
+    session.run(outputs, {"image": image, "score_threshold": np.zeros((), np.float32)})
+    events = json.loads(Path(session.end_profiling()).read_text())
+    return [e["args"]["op_name"] for e in events if e["name"].endswith("_kernel_time")]
+
+
+def test_the_identity_head_is_not_executed_where_it_is_not_wanted(tmp_path: Path) -> None:
+    whole = default_weights().read_bytes()
+    everything = executed(whole, OUTPUTS, tmp_path / "all")
+    # If this ever fails, ONNX Runtime does it by itself, and oneshot/runtime/cut.py can go.
+    assert len(executed(whole, OUTPUTS[:3], tmp_path / "asked")) == len(everything)
+    spared = executed(only(whole, OUTPUTS[:3]), OUTPUTS[:3], tmp_path / "cut")
+    assert len(spared) < 0.8 * len(everything)
+    for kind in ("Conv", "LayerNormalization", "Softmax"):
+        assert spared.count(kind) < everything.count(kind), kind
+    assert spared.count("NonMaxSuppression") == 1
+
+
+def test_the_cut_file_is_what_onnx_itself_would_cut(fake_weights: Path) -> None:
+    ours = onnx.load_from_string(only(fake_weights.read_bytes(), OUTPUTS[:3]))
+    inputs = [i.name for i in ours.graph.input]
+    theirs = onnx.utils.Extractor(onnx.load(fake_weights)).extract_model(inputs, list(OUTPUTS[:3]))
+    assert [n.SerializeToString() for n in ours.graph.node] == [
+        n.SerializeToString() for n in theirs.graph.node
+    ]
+    assert [o.name for o in ours.graph.output] == list(OUTPUTS[:3])
+    onnx.checker.check_model(ours)
+    same = only(fake_weights.read_bytes(), OUTPUTS)
+    assert onnx.load_from_string(same) == onnx.load(fake_weights)
+
+
+def test_the_whole_network_is_not_run_for_faces_only(fake_weights: Path) -> None:
+    backend = OnnxBackend(fake_weights, threads=1)
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+    assert backend.finder is backend.finder and backend.finder is not backend.session
+    del backend.session
+    assert backend.run(image, 0.5, 0.5, 9, embed=False)[3].shape == (0, 0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fake import EMBEDDINGS, FIVE, INFO, SCORES, picture, write_model
 
-from oneshot import OneShot, OneShotError
+from oneshot import Gallery, OneShot, OneShotError
 
 
 @pytest.mark.parametrize("size", [(320, 240), (1280, 960), (777, 1913), (40, 40)])
@@ -63,7 +63,7 @@ def test_the_network_gets_rgb_and_the_settings(model: OneShot) -> None:
     assert len(with_backend(model, stub, max_faces=3)(image)) == 0
     assert stub.image.shape == (1, 32, 64, 3) and stub.image.flags.c_contiguous
     assert stub.image[0, 0, 0].tolist() == [0, 0, 7]
-    assert stub.settings == (0.5, 0.4, 3)
+    assert stub.settings == (0.5, 0.4, 3, True)
 
 
 def test_several_pictures_of_several_sizes(model: OneShot) -> None:
@@ -86,6 +86,20 @@ def test_side_and_min_side(fake_weights: Path) -> None:
     image = picture(1280, 640, Rhea=(640, 320, 641, 321))  # gone when scaled to a tenth
     assert len(OneShot(fake_weights, threads=1, side=1280)(image)) == 1
     assert len(OneShot(fake_weights, threads=1, side=128)(image)) == 0
+
+
+def test_faces_that_are_found_and_not_described_match_nobody(model: OneShot) -> None:
+    image = picture(Rhea=(10, 20, 50, 70), Gus=(60, 20, 90, 70))
+    faces, (found, nobody) = model(image), model([image, picture()], embed=False)
+    for name in ("boxes", "scores", "landmarks"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(faces, name))
+    assert found.embeddings.shape == (2, 0) and nobody.embeddings.shape == (0, 0)
+    gallery = Gallery(model)
+    gallery.enroll("Rhea", [picture(Rhea=(10, 20, 50, 70))])
+    for call in (gallery.identify, lambda rows: gallery.verify("Rhea", rows)):
+        with pytest.raises(OneShotError, match="not described; call the model without embed=False"):
+            call(found.embeddings)
+    assert gallery.identify(nobody.embeddings) == []
 
 
 def test_the_weights_facts(model: OneShot, tmp_path: Path) -> None:

@@ -87,9 +87,56 @@ def test_who_comes_back_soon_goes_on_and_later_is_new(tracker: Tracker) -> None:
     assert not tracker.tracks[0]._looks  # a finished track holds no embeddings
 
 
+def test_a_name_goes_to_the_more_similar_of_two(tracker: Tracker) -> None:
+    likeness = ADA + 1.1 * STRANGER  # cosine 0.67
+    for i in range(5):
+        (alone,) = tracker.update(i / 10, IMAGE, seen((20, likeness)))
+        assert alone.match.name == "Ada"
+    both = tracker.update(0.5, IMAGE, seen((20, likeness), (200, ADA)))
+    assert [t.match.name for t in both] == [None, "Ada"]
+    assert [round(t.match.similarity, 2) for t in both] == [0.67, 1.0]
+    # While the better one is missed for a moment, nobody takes the name, and afterwards somebody may.
+    assert tracker.update(0.6, IMAGE, seen((20, likeness)))[0].match.name is None
+    both = tracker.update(0.7, IMAGE, seen((200, ADA), (20, likeness)))
+    assert [t.match.name for t in both] == ["Ada", None]
+    for i in range(8, 27):
+        assert tracker.update(i / 10, IMAGE, seen((20, likeness)))[0].match.name is None
+    (alone,) = tracker.update(2.8, IMAGE, seen((20, likeness)))
+    assert alone.match.name == "Ada" and alone.number == 1
+
+
+def test_who_has_a_name_keeps_it_unless_clearly_beaten(tracker: Tracker) -> None:
+    one, little, much = (ADA + share * STRANGER for share in (0.48, 0.42, 0.2))  # cosines 0.90, 0.92, 0.98
+    tracker.update(0.0, IMAGE, seen((20, one)))
+    both = tracker.update(0.1, IMAGE, seen((20, one), (120, little)))
+    assert [t.match.name for t in both] == ["Ada", None]
+    three = tracker.update(0.2, IMAGE, seen((20, one), (120, little), (220, much)))
+    assert [t.match.name for t in three] == [None, None, "Ada"]
+
+
+def test_people_who_are_gone_do_not_fill_the_memory(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oneshot.tracking.PICTURED", 3)
+    rng, time, stays = np.random.default_rng(0), 0.0, [1, 4, 2, 5, 3, 1]
+    for stay in stays:
+        look = rng.normal(size=1000)
+        for _ in range(stay):
+            tracker.update(time, IMAGE, seen((100, look), (200, ADA)))
+            time += 0.1
+        time += 3
+    tracker.update(time, IMAGE, Faces.empty())
+    unknown = [t for t in tracker.tracks if t.match.name is None]
+    assert [t.frames for t in unknown] == stays
+    assert [t.frames for t in unknown if t.thumb.size > 3] == [4, 5, 3]
+    known = [t for t in tracker.tracks if t.match.name == "Ada"]
+    assert len(known) == 6 and sum(t.thumb.size > 3 for t in known) == 1
+    assert not any(t._looks for t in tracker.tracks)
+
+
 def test_each_track_is_one_face_at_most() -> None:
     track = Track(1, 0, 0)
-    track._box, track._looks = np.array([100, 50, 140, 90], np.float32), [(1.0, ADA)]
+    track.box, track._looks = np.array([100, 50, 140, 90], np.float32), [(1.0, ADA)]
     assert associate(seen((100, ADA), (102, ADA)), [track], 0.4) == [track, None]
     assert associate(seen((180, ADA), (104, ADA)), [track], 0.4) == [None, track]
     assert associate(Faces.empty(), [track], 0.4) == []

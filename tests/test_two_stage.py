@@ -64,6 +64,9 @@ def test_lists_limits_and_pictures_without_a_face(weights: Path, model: OneShot,
     several = two_stage([PHOTO, picture()])
     assert [len(faces) for faces in several] == [2, 0]
     assert several[1].embeddings.shape == (0, 1000)
+    found = two_stage(PHOTO, embed=False)
+    np.testing.assert_array_equal(found.boxes, several[0].boxes)
+    assert found.embeddings.shape == (2, 0)
     one = TwoStage(weights, detector=model, max_faces=1, threads=1)(PHOTO)
     np.testing.assert_array_equal(one.boxes, model(PHOTO).boxes[:1])
     over = Faces(np.array([[-9, -9, 500, 90]]), np.ones(1), model(PHOTO).landmarks[:1], np.empty((1, 0)))  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from fake import photo, picture
 
 from oneshot import OneShotError
 from oneshot.cli import main
-from oneshot.sheet import clock, contact_sheet
+from oneshot.sheet import clock, contact_sheet, round_times
 from oneshot.sound import add_sound
 from oneshot.tracking import Track
 from oneshot.types import Match
@@ -92,6 +92,17 @@ def test_one_track_a_stay_one_name_a_track(run: Run, desk: Path) -> None:
     sheet = cv2.imread(str(desk / "o.png"))
     assert sheet.shape[1] == 1200 and sheet.std() > 10
     assert not list(desk.glob(".*partial*"))
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_who_is_known_need_not_be_described_in_every_frame(run: Run, desk: Path) -> None:
+    code, out, err = run("watch", "party.mp4", "--json", "all.jsonl")
+    assert code == 0 and "in full" not in err
+    code, spared, err = run("watch", "party.mp4", "--json", "o.jsonl", "--skip-known")
+    assert code == 0 and spared == out
+    assert (desk / "o.jsonl").read_text() == (desk / "all.jsonl").read_text()
+    full = int(err.split(" s, ")[1].split(" of them in full")[0])
+    assert full < 35
 
 
 @pytest.mark.usefixtures("enrolled")
@@ -204,3 +215,15 @@ def test_the_sheet_has_a_row_a_person_with_bars_where_they_were() -> None:
     many = [track(i, None, 0, 1) for i in range(1, 60)]
     assert contact_sheet(many, 0, 1, "v").shape[0] < 4500
     assert clock(62.5) == "1:02.50"
+
+
+def test_the_sheet_marks_round_times() -> None:
+    assert round_times(0, 10) == [0, 2, 4, 6, 8, 10]
+    assert round_times(7.5, 620) == [120, 240, 360, 480, 600]
+    assert round_times(3.2, 3.8) == [] and round_times(0, 0) == [0]
+    days = round_times(0, 3 * 86400)
+    assert len(days) <= 8 and days[1] % 3600 == 0
+    sheet = contact_sheet([track(1, "Ada", 0, 5)], 0, 10, "v.mp4")
+    beside = sheet[70].astype(int)  # in the first row, above its line
+    dark = np.flatnonzero(np.abs(beside[400:] - beside[-1]).max(1) > 10) + 400
+    assert 400 + round(788 * 0.6) in dark and 400 + round(788 * 0.7) not in dark

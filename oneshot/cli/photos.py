@@ -1,5 +1,6 @@
 """Collections of photos: index, find, cluster."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from oneshot.cli.common import (
 )
 from oneshot.cli.recognise import one_face
 from oneshot.cluster import group, write_page
+from oneshot.on_ray import on_ray
 
 with_index = click.option(
     "--index",
@@ -35,8 +37,13 @@ with_index = click.option(
 @click.command()
 @click.argument("folder", type=FILE)
 @click.option("--out", type=FILE, default=Path("faces.parquet"), help="The index (faces.parquet).")
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Do it on a Ray cluster whose machines see FOLDER, too: its address, auto, or local to start one.",
+)
 @with_model
-def index(folder: Path, out: Path, **options: Any) -> int:
+def index(folder: Path, out: Path, ray: str | None, **options: Any) -> int:
     """Describe every face of the photos in FOLDER, and in the folders in it.
 
     Run it again after a change, or after it was stopped: only new photos are looked at. Damaged files are
@@ -44,10 +51,12 @@ def index(folder: Path, out: Path, **options: Any) -> int:
 
     \b
     oneshot index ~/Pictures --out pictures.parquet
+    oneshot index /nfs/photos --ray head-node:6379
     """
     model = open_model(options)
+    describe = ray and partial(on_ray, ray, model, options["weights"], options["threads"])
     with progress(len(albums.photos_below(folder)), "photos") as step:
-        done = albums.index(folder, out, model, step)
+        done = albums.index(folder, out, model, step, describe or None)
     for reason in done.damaged.values():
         ERR.print(f"damaged: {reason}", soft_wrap=True)
     damaged = f", {len(done.damaged)} damaged" if done.damaged else ""

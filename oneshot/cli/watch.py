@@ -30,6 +30,7 @@ from oneshot.cli.common import (
 )
 from oneshot.draw import draw
 from oneshot.files import check_writable, replacing
+from oneshot.following import Follower
 from oneshot.sheet import clock, contact_sheet
 from oneshot.sightings import records
 from oneshot.sound import add_sound
@@ -53,6 +54,11 @@ from oneshot.video import Frame, VideoSink, frames
     metavar="SECONDS",
     help="Go on trying for so long when a stream is interrupted (60).",
 )
+@click.option(
+    "--skip-known",
+    is_flag=True,
+    help="Look who it is once a second only while everybody in view is known: sooner.",
+)
 @with_gallery
 @with_threshold
 @with_model
@@ -66,6 +72,7 @@ def watch(
     start: float,
     end: float | None,
     reconnect: float,
+    skip_known: bool,
     **options: Any,
 ) -> int:
     """Follow the faces in a SOURCE (video, folder of frames, camera number, stream) and name them.
@@ -84,6 +91,7 @@ def watch(
     with _known(options, model) as gallery:
         taken = frames(source, every, start, end, reconnect)
         tracker = Tracker(gallery, threshold, model.side)
+        follow = Follower(model, tracker, skip_known)
         seen = _Seen()
         with ExitStack() as stack:
             sink = stack.enter_context(VideoSink(out, taken.fps or 25.0)) if out else None
@@ -93,8 +101,7 @@ def watch(
             step = stack.enter_context(progress(taken.total, "frames"))
             try:
                 for frame in listed(taken, step):
-                    faces = model(frame.image)
-                    tracks = tracker.update(frame.seconds, frame.image, faces)
+                    faces, tracks = follow(frame.seconds, frame.image)
                     if lines:
                         _write_lines(lines, frame, faces, tracks)
                     if sink:
@@ -113,7 +120,8 @@ def watch(
             if not cv2.imwrite(str(partial), contact_sheet(tracks, first, last, taken.name)):
                 raise OneShotError(f"{sheet}: cannot be written; end the name in .png or .jpg")
     _print_tracks(taken.name, tracks)
-    ERR.print(f"{counted(seen.count, 'frame')} in {time.perf_counter() - seen.begun:.1f} s")
+    full = f", {follow.described:,} of them in full" if skip_known else ""
+    ERR.print(f"{counted(seen.count, 'frame')} in {time.perf_counter() - seen.begun:.1f} s{full}")
     # Nothing but Ctrl-C ends a camera.
     return INTERRUPTED if seen.interrupted and not taken.live else 0
 

@@ -42,9 +42,15 @@ def coarse_landmarks(raw: Tensor, points: Tensor, strides: Tensor) -> Tensor:
 
 def describe(net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor) -> tuple[Tensor, Tensor]:
     """The per-face half: coarse landmarks (N, 5, 2) to refined ones and embeddings (N, 1000)."""
+    landmarks = refined(net, sampled, landmarks)
+    return landmarks, net.embed(sampled, landmarks)
+
+
+def refined(net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor) -> Tensor:
+    """Coarse landmarks (N, 5, 2), corrected as often as the network does it."""
     for _ in range(net.config.refinements):
         landmarks = net.refine(sampled[1], sampled[2], landmarks)
-    return landmarks, net.embed(sampled, landmarks)
+    return landmarks
 
 
 def suppress(
@@ -57,9 +63,17 @@ def suppress(
 
 @torch.inference_mode()
 def one_pass(
-    net: OneShotNet, image: Tensor, score_threshold: float, iou_threshold: float, max_faces: int
+    net: OneShotNet,
+    image: Tensor,
+    score_threshold: float,
+    iou_threshold: float,
+    max_faces: int,
+    embed: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB."""
+    """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB.
+
+    Without `embed` the identity head is not run, and the embeddings are (N, 0).
+    """
     cells, sampled = decode(net, image)
     rows = suppress(cells.boxes, cells.scores, score_threshold, iou_threshold, max_faces)
     if not len(rows):
@@ -67,8 +81,11 @@ def one_pass(
             cells.boxes[:0],
             cells.scores[:0],
             cells.boxes.new_zeros(0, 5, 2),
-            cells.boxes.new_zeros(0, 1000),
+            cells.boxes.new_zeros(0, 1000 if embed else 0),
         )
     coarse = coarse_landmarks(cells.raw[rows], cells.points[rows], cells.strides[rows])
-    refined, embeddings = describe(net, sampled, coarse)
-    return cells.boxes[rows], cells.scores[rows], refined, embeddings
+    if embed:
+        landmarks, embeddings = describe(net, sampled, coarse)
+    else:
+        landmarks, embeddings = refined(net, sampled, coarse), coarse.new_zeros(len(rows), 0)
+    return cells.boxes[rows], cells.scores[rows], landmarks, embeddings

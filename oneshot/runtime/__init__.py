@@ -19,11 +19,17 @@ class Backend(Protocol):
     info: dict[str, Any]
 
     def run(
-        self, image: NDArray[np.uint8], score_threshold: float, iou_threshold: float, max_faces: int
+        self,
+        image: NDArray[np.uint8],
+        score_threshold: float,
+        iou_threshold: float,
+        max_faces: int,
+        embed: bool = True,
     ) -> tuple[Floats, Floats, Floats, Floats]:
         """Boxes (N, 4), scores (N,), landmarks (N, 5, 2) and embeddings (N, D), best first, NMS done.
 
-        `image` is (1, H, W, 3) RGB, H and W multiples of 32; coordinates are its pixels.
+        `image` is (1, H, W, 3) RGB, H and W multiples of 32; coordinates are its pixels. Without `embed` the
+        work for the embeddings is spared, and they are (N, 0).
         """
         ...
 

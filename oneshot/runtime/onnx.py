@@ -10,6 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
+from oneshot.runtime.cut import only
 from oneshot.types import Floats
 
 INPUTS = {"image", "score_threshold", "iou_threshold", "max_faces"}
@@ -43,17 +44,22 @@ class OnnxBackend:
             raise OneShotError(
                 f"{path}: no such weights file; give one that exists, or none for the shipped ones"
             )
-        options = ort.SessionOptions()
-        options.log_severity_level = QUIET
-        options.intra_op_num_threads = threads or 0
-        try:
-            self.session = ort.InferenceSession(path, options, providers=asked)
-        except Exception as error:  # ONNX Runtime's exceptions have no common base below Exception
-            raise OneShotError(
-                f"{path}: ONNX Runtime cannot load it ({type(error).__name__}); fetch the file again"
-            ) from error
+        self._path, self._threads, self._providers = path, threads, asked
+        self.session = self._load(path)
         _check_available(asked, self.session.get_providers())
         self.info = self._read_info(path)
+        self._finder: ort.InferenceSession | None = None
+
+    def _load(self, model: Path | bytes) -> ort.InferenceSession:
+        options = ort.SessionOptions()
+        options.log_severity_level = QUIET
+        options.intra_op_num_threads = self._threads or 0
+        try:
+            return ort.InferenceSession(model, options, providers=self._providers)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base below Exception
+            raise OneShotError(
+                f"{self._path}: ONNX Runtime cannot load it ({type(error).__name__}); fetch the file again"
+            ) from error
 
     def _read_info(self, path: Path) -> dict[str, Any]:
         foreign = OneShotError(
@@ -68,19 +74,40 @@ class OnnxBackend:
         except (KeyError, ValueError, TypeError):
             raise foreign from None
 
+    @property
+    def finder(self) -> ort.InferenceSession:
+        """The network without its identity head, made when it is first wanted; it has threads of its own.
+
+        An .ort file cannot be cut: there it is the whole network.
+        """
+        if self._finder is None:
+            whole = self._path.suffix == ".ort"
+            self._finder = self.session if whole else self._load(only(self._path.read_bytes(), OUTPUTS[:3]))
+        return self._finder
+
     def run(
-        self, image: NDArray[np.uint8], score_threshold: float, iou_threshold: float, max_faces: int
+        self,
+        image: NDArray[np.uint8],
+        score_threshold: float,
+        iou_threshold: float,
+        max_faces: int,
+        embed: bool = True,
     ) -> tuple[Floats, Floats, Floats, Floats]:
-        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB."""
-        boxes, scores, landmarks, embeddings = self.session.run(
-            OUTPUTS,
-            {
-                "image": image,
-                "score_threshold": np.array(score_threshold, np.float32),
-                "iou_threshold": np.array(iou_threshold, np.float32),
-                "max_faces": np.array(max_faces, np.int64),
-            },
-        )
+        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB.
+
+        Without `embed` the identity head is not run, and the embeddings are (N, 0).
+        """
+        feeds = {
+            "image": image,
+            "score_threshold": np.array(score_threshold, np.float32),
+            "iou_threshold": np.array(iou_threshold, np.float32),
+            "max_faces": np.array(max_faces, np.int64),
+        }
+        if embed:
+            boxes, scores, landmarks, embeddings = self.session.run(OUTPUTS, feeds)
+        else:
+            boxes, scores, landmarks = self.finder.run(OUTPUTS[:3], feeds)
+            embeddings = np.empty((len(scores), 0), np.float32)
         return boxes, scores, landmarks, embeddings
 
 

@@ -34,10 +34,18 @@ class TorchBackend:
         self.info: dict[str, Any] = info
 
     def run(
-        self, image: NDArray[np.uint8], score_threshold: float, iou_threshold: float, max_faces: int
+        self,
+        image: NDArray[np.uint8],
+        score_threshold: float,
+        iou_threshold: float,
+        max_faces: int,
+        embed: bool = True,
     ) -> tuple[Array, Array, Array, Array]:
-        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB."""
-        out = one_pass(self.net, torch.from_numpy(image), score_threshold, iou_threshold, max_faces)
+        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB.
+
+        Without `embed` the identity head is not run, and the embeddings are (N, 0).
+        """
+        out = one_pass(self.net, torch.from_numpy(image), score_threshold, iou_threshold, max_faces, embed)
         boxes, scores, landmarks, embeddings = (t.numpy() for t in out)
         return boxes, scores, landmarks, embeddings
 
