@@ -163,6 +163,11 @@ def test_squeezefaceposenet_learns_the_teachers_similarities(
     assert loaded.config == FORMS["dwc+gdc"] and info["stage"] == "distil"
 
 
+def test_fewer_crops_than_a_batch_are_refused(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(OneShotError, match="24 crops to train on, fewer than batch=25; lower batch"):
+        IdentityStage(tiny(folders, batch=25))
+
+
 def test_an_unknown_form_is_refused(folders: tuple[Path, Path]) -> None:
     with pytest.raises(OneShotError, match="squeezefaceposenet=round: no such form; choose from plain, gdc"):
         tiny(folders, squeezefaceposenet="round")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from oneshot.errors import OneShotError
 from oneshot.models.align import Template
 from oneshot.models.identity import EMBEDDING
 from oneshot.models.network import OneShotNet
@@ -36,6 +37,11 @@ class IdentityStage:
         self.device = torch.device(config.device)
         crops = crops or load_crops(Path(config.data))
         self.train, self.held = split_by_person(crops)
+        if len(self.train) < config.batch:
+            raise OneShotError(
+                f"{config.data}: {len(self.train)} crops to train on, fewer than batch={config.batch}; "
+                "lower batch or add crops"
+            )
         self.pixels = self.train.pixels.to(self.device)
         self.teacher = Teacher(load_state(Path(config.models) / "edgeface_xxs.safetensors")).to(self.device)
         self.teacher.to(memory_format=torch.channels_last)
