@@ -72,12 +72,29 @@ def test_torch_and_onnx_agree(files: tuple[Path, Path], size: tuple[int, int], s
     if count:
         # Scores that nearly tie may change places.
         place = np.abs(got[0][None] - expected[0][:, None]).max(-1).argmin(1)
-        boxes, scores, landmarks, embeddings = (a[place] for a in got)
+        boxes, scores, landmarks, embeddings, _ = (a[place] for a in got)
         np.testing.assert_allclose(boxes, expected[0], atol=0.5)
         np.testing.assert_allclose(scores, expected[1], atol=5e-3)
         np.testing.assert_allclose(landmarks, expected[2], atol=0.5)
         assert (embeddings * expected[3]).sum(1).min() > 0.999
         np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-4)
+
+
+def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 96, 128, 3), np.uint8)
+    for backend in (TorchBackend(files[0]), OnnxBackend(files[1], threads=1)):
+        best = np.sort([backend.run(one[None], 0.0, 0.45, 1)[1][0] for one in pictures])
+        # Between the two pictures whose best cell is worst: one picture has no face, the others have some.
+        settings = float(best[0] + best[1]) / 2, 0.45, 20
+        alone = [backend.run(one[None], *settings) for one in pictures]
+        counts = [len(out[1]) for out in alone]
+        assert sorted(counts)[:2] == [0, 1] and max(counts) > 2
+        together = backend.run(pictures, *settings)
+        assert together[4].tolist() == np.repeat(np.arange(5), counts).tolist()
+        for got, *expected in zip(together[:4], *(out[:4] for out in alone), strict=True):
+            np.testing.assert_allclose(got, np.concatenate(expected), atol=1e-3)
+        nobody = pictures[[counts.index(0)] * 2]
+        assert [len(a) for a in backend.run(nobody, *settings)] == [0] * 5
 
 
 def test_folding_changes_nothing() -> None:

@@ -6,7 +6,15 @@ import torch
 
 from oneshot.align import ARCFACE_TEMPLATE, similarity, warp_face
 from oneshot.errors import OneShotError
-from oneshot.models.align import apply_similarity, grid_points, sample, template_to_image
+from oneshot.models.align import (
+    apply_similarity,
+    by_face,
+    by_slot,
+    grid_points,
+    places_of,
+    sample,
+    template_to_image,
+)
 from oneshot.models.backbone import Backbone, Fire
 from oneshot.models.identity import SmallMapDepthwise
 from oneshot.models.network import NetworkConfig, OneShotNet
@@ -36,7 +44,7 @@ def test_sampling_is_exact_where_the_map_is_linear() -> None:
     points = (
         torch.rand(3, 196, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([80.0, 50.0]) + 4
     )
-    out = sample(centres, points, stride=4, cells=14).flatten(2).transpose(1, 2)
+    out = by_face(sample(centres, points, stride=4, cells=14), None).flatten(2).transpose(1, 2)
     torch.testing.assert_close(out, points, atol=1e-3, rtol=0)
 
 
@@ -88,16 +96,36 @@ def test_warp_face_cuts_where_the_landmarks_are() -> None:
 def test_every_form_embeds_in_1000_dimensions(form: str) -> None:
     net = OneShotNet(NetworkConfig(form=form)).eval()  # type: ignore[arg-type]
     torch.nn.init.constant_(net.head.out[0].bias[4:5], 3.0)  # type: ignore[union-attr,arg-type]
-    boxes, scores, landmarks, embeddings = one_pass(
-        net, torch.zeros(1, 64, 96, 3, dtype=torch.uint8), 0.5, 0.45, 7
+    boxes, scores, landmarks, embeddings, images = one_pass(
+        net, torch.zeros(2, 64, 96, 3, dtype=torch.uint8), 0.5, 0.45, 7
     )
-    assert boxes.shape == (7, 4) and landmarks.shape == (7, 5, 2) and (scores > 0.5).all()
-    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(7))
+    assert images.tolist() == [0] * 7 + [1] * 7
+    assert boxes.shape == (14, 4) and landmarks.shape == (14, 5, 2) and (scores > 0.5).all()
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(14))
 
 
 def test_no_face_gives_empty_arrays() -> None:
-    out = one_pass(OneShotNet().eval(), torch.zeros(1, 64, 64, 3, dtype=torch.uint8), 0.9, 0.45, 10)
-    assert [tuple(t.shape) for t in out] == [(0, 4), (0,), (0, 5, 2), (0, 1000)]
+    out = one_pass(OneShotNet().eval(), torch.zeros(2, 64, 64, 3, dtype=torch.uint8), 0.9, 0.45, 10)
+    assert [tuple(t.shape) for t in out] == [(0, 4), (0,), (0, 5, 2), (0, 1000), (0,)]
+
+
+def test_pictures_may_hold_different_numbers_of_faces() -> None:
+    # Each picture's map holds its number: a sample says which picture it was taken from.
+    maps = (
+        torch.arange(1.0, 5)[:, None, None, None].expand(4, 2, 8, 8)
+        * torch.tensor([1.0, 10.0])[:, None, None]
+    )
+    pictures = torch.tensor([0, 2, 2, 2, 3])
+    places = places_of(pictures, 4)
+    assert places.slots.shape == (4, 3) and places.columns.tolist() == [0, 0, 1, 2, 0]
+    points = torch.full((5, 196, 2), 15.0) + torch.arange(5.0)[:, None, None]
+    out = by_face(sample(maps, by_slot(points, places), 4, 14), places)
+    expected = (pictures + 1.0)[:, None] * torch.tensor([1.0, 10.0])
+    torch.testing.assert_close(out, expected[:, :, None, None].expand(5, 2, 14, 14))
+    # Where it was taken from: its own point.
+    ramp = torch.arange(8.0).expand(4, 1, 8, 8)
+    at = by_face(sample(ramp, by_slot(points, places), 4, 14), places)[:, 0, 0, 0]
+    torch.testing.assert_close(at, (points[:, 0, 0] + 0.5) / 4 - 0.5)
 
 
 def test_a_face_is_embedded_the_same_wherever_it_stands() -> None:

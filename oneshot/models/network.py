@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oneshot.models.align import Template, apply_similarity, sample, template_to_image
+from oneshot.models.align import (
+    Places,
+    Template,
+    apply_similarity,
+    by_face,
+    by_slot,
+    sample,
+    template_to_image,
+)
 from oneshot.models.backbone import Backbone, Maps
 from oneshot.models.head import DetectionHead
 from oneshot.models.identity import EMBEDDING, Bridge, DeepHalf, FireTail, Refinement
@@ -73,37 +81,45 @@ class OneShotNet(nn.Module):
         """The three maps that are sampled."""
         return self.thin2(s2), self.thin4(s4), self.thin8(s8)
 
-    def refine(self, thin4: Tensor, thin8: Tensor, landmarks: Tensor) -> Tensor:
-        """One correction of landmarks (B * K, 5, 2), pixels."""
+    def refine(self, thin4: Tensor, thin8: Tensor, landmarks: Tensor, places: Places | None = None) -> Tensor:
+        """One correction of landmarks (N, 5, 2), pixels: of K faces a picture (N = B * K), or at `places`."""
         transform = template_to_image(landmarks, self.template.landmarks)
-        points = apply_similarity(transform, self.template.wide14)
-        sampled = torch.cat((sample(thin4, points, 4, 14), sample(thin8, points, 8, 14)), 1)
-        return apply_similarity(transform, self.template.landmarks + self.refinement(sampled).float())
+        sampled = coarse_samples(thin4, thin8, by_slot(transform, places), self.template.wide14)
+        offsets = self.refinement(by_face(sampled, places)).float()
+        return apply_similarity(transform, self.template.landmarks + offsets)
 
-    def features(self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor) -> Tensor:
-        """The bridge's output (B * K, 48, 14, 14) at landmarks (B * K, 5, 2); `aligned` only."""
-        return self.bridge(*self.samples(thin2, thin4, thin8, landmarks))
+    def features(
+        self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor, places: Places | None = None
+    ) -> Tensor:
+        """The bridge's output (N, 48, 14, 14) at landmarks (N, 5, 2); `aligned` only."""
+        return self.bridge(*self.samples(thin2, thin4, thin8, landmarks, places))
 
     def samples(
-        self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor
+        self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor, places: Places | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Aligned samples: stride 2 (B * K, C, 28, 28), strides 4 and 8 joined (B * K, C, 14, 14)."""
-        transform = template_to_image(landmarks, self.template.landmarks)
-        points = apply_similarity(transform, self.template.grid14)
-        coarse = torch.cat((sample(thin4, points, 4, 14), sample(thin8, points, 8, 14)), 1)
-        return sample(thin2, apply_similarity(transform, self.template.grid28), 2, 28), coarse
+        """Aligned samples: stride 2 (N, C, 28, 28), strides 4 and 8 joined (N, C, 14, 14)."""
+        transform = by_slot(template_to_image(landmarks, self.template.landmarks), places)
+        coarse = coarse_samples(thin4, thin8, transform, self.template.grid14)
+        fine = sample(thin2, apply_similarity(transform, self.template.grid28), 2, 28)
+        return by_face(fine, places), by_face(coarse, places)
 
-    def embed(self, sampled: tuple[Tensor, ...], landmarks: Tensor) -> Tensor:
-        """Embeddings (B * K, 1000), L2-normalised, of faces aligned by landmarks (B * K, 5, 2), pixels.
+    def embed(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
+        """Embeddings (N, 1000), L2-normalised, of faces aligned by landmarks (N, 5, 2), pixels.
 
         `sampled` holds the three thinned maps; the `cell` form reads maps at strides 8, 16, 32 after them.
         """
         if self.config.form == "aligned":
-            out = self.deep(self.features(sampled[0], sampled[1], sampled[2], landmarks))
+            out = self.deep(self.features(sampled[0], sampled[1], sampled[2], landmarks, places))
         elif self.config.form == "fire":
-            out = self.tail(self.samples(sampled[0], sampled[1], sampled[2], landmarks)[1])
+            out = self.tail(self.samples(sampled[0], sampled[1], sampled[2], landmarks, places)[1])
         else:
-            centre = landmarks.mean(1, keepdim=True)
+            centre = by_slot(landmarks.mean(1, keepdim=True), places)
             cells = [sample(m, centre, s, 1) for m, s in zip(sampled[3:], (8, 16, 32), strict=True)]
-            out = self.cell(torch.cat(cells, 1).flatten(1))
+            out = self.cell(by_face(torch.cat(cells, 1), places).flatten(1))
         return F.normalize(out.float(), dim=1)
+
+
+def coarse_samples(thin4: Tensor, thin8: Tensor, transform: Tensor, grid: Tensor) -> Tensor:
+    """Strides 4 and 8 joined (B, C, K, 14, 14) on a grid of the template, moved by transforms (B * K, 4)."""
+    points = apply_similarity(transform, grid)
+    return torch.cat((sample(thin4, points, 4, 14), sample(thin8, points, 8, 14)), 1)

@@ -14,6 +14,9 @@ from oneshot.types import Floats
 
 INPUTS = {"image", "score_threshold", "iou_threshold", "max_faces"}
 OUTPUTS = ("boxes", "scores", "landmarks", "embeddings")
+WHICH = "images"
+"""The output that says which picture a face is of; older files take one picture and lack it."""
+
 CPU = "CPUExecutionProvider"
 QUIET = 3
 """ONNX Runtime's severity "error": its warnings name nodes, which tell a user nothing."""
@@ -61,8 +64,10 @@ class OnnxBackend:
         )
         # What has a default is listed apart from the inputs that must be given.
         inputs = {i.name for i in (*self.session.get_inputs(), *self.session.get_overridable_initializers())}
-        if inputs != INPUTS or not set(OUTPUTS) <= {o.name for o in self.session.get_outputs()}:
+        outputs = {o.name for o in self.session.get_outputs()}
+        if inputs != INPUTS or not set(OUTPUTS) <= outputs:
             raise foreign
+        self.takes_batches = WHICH in outputs
         try:
             return dict(json.loads(self.session.get_modelmeta().custom_metadata_map["oneshot"]))
         except (KeyError, ValueError, TypeError):
@@ -70,18 +75,27 @@ class OnnxBackend:
 
     def run(
         self, image: NDArray[np.uint8], score_threshold: float, iou_threshold: float, max_faces: int
-    ) -> tuple[Floats, Floats, Floats, Floats]:
-        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB."""
-        boxes, scores, landmarks, embeddings = self.session.run(
-            OUTPUTS,
-            {
-                "image": image,
-                "score_threshold": np.array(score_threshold, np.float32),
-                "iou_threshold": np.array(iou_threshold, np.float32),
-                "max_faces": np.array(max_faces, np.int64),
-            },
+    ) -> tuple[Floats, Floats, Floats, Floats, NDArray[np.int64]]:
+        """As `Backend.run`; a file that takes one picture a run is run once for each."""
+        settings = {
+            "score_threshold": np.array(score_threshold, np.float32),
+            "iou_threshold": np.array(iou_threshold, np.float32),
+            "max_faces": np.array(max_faces, np.int64),
+        }
+        if self.takes_batches:
+            boxes, scores, landmarks, embeddings, which = self.session.run(
+                (*OUTPUTS, WHICH), {"image": image, **settings}
+            )
+            return boxes, scores, landmarks, embeddings, which
+        found = [self.session.run(OUTPUTS, {"image": one[None], **settings}) for one in image]
+        boxes, scores, landmarks, embeddings = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return (
+            boxes,
+            scores,
+            landmarks,
+            embeddings,
+            np.repeat(np.arange(len(found)), [len(f[1]) for f in found]),
         )
-        return boxes, scores, landmarks, embeddings
 
 
 def _check_available(asked: Sequence[str], available: Sequence[str]) -> None:

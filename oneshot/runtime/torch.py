@@ -35,11 +35,11 @@ class TorchBackend:
 
     def run(
         self, image: NDArray[np.uint8], score_threshold: float, iou_threshold: float, max_faces: int
-    ) -> tuple[Array, Array, Array, Array]:
-        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB."""
+    ) -> tuple[Array, Array, Array, Array, NDArray[np.int64]]:
+        """As `Backend.run`."""
         out = one_pass(self.net, torch.from_numpy(image), score_threshold, iou_threshold, max_faces)
-        boxes, scores, landmarks, embeddings = (t.numpy() for t in out)
-        return boxes, scores, landmarks, embeddings
+        boxes, scores, landmarks, embeddings, images = (t.numpy() for t in out)
+        return boxes, scores, landmarks, embeddings, images
 
     @torch.inference_mode()
     def embed(self, image: NDArray[np.uint8], landmarks: Array) -> Array:
