@@ -57,7 +57,9 @@ class _PerFace(nn.Module):
         return describe(self.net, sampled, coarse_landmarks(raw, points, strides), places)
 
 
-def export_onnx(net: OneShotNet, path: Path, info: dict[str, Any], half: bool = True) -> None:
+def export_onnx(
+    net: OneShotNet, path: Path, info: dict[str, Any], half: bool = True, split: bool = True
+) -> None:
     """Write the graph described in docs/design.md.
 
     Args:
@@ -66,12 +68,14 @@ def export_onnx(net: OneShotNet, path: Path, info: dict[str, Any], half: bool = 
         info: facts that travel in the file ("oneshot" in its metadata); `score_threshold` and `iou_threshold`
             become the defaults of those inputs.
         half: store weights as fp16 (computed in fp32: the runtime casts them once when it loads the file).
+        split: spare the copies of the fire modules' joins; in 8 bits they are cheaper than sums.
     """
     net = fold(net)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         dense = _torch_export(_Dense(net).eval(), Path(folder) / "dense.onnx", net)
         faces = _torch_export(_PerFace(net).eval(), Path(folder) / "faces.onnx", net)
-    split_concats(dense)
+    if split:
+        split_concats(dense)
     model = _join(dense, faces, info)
     strip_traces(model)
     if half:
