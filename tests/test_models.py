@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
+from safetensors.torch import load_file
 
 from oneshot.align import ARCFACE_TEMPLATE, similarity, warp_face
 from oneshot.errors import OneShotError
@@ -16,10 +18,12 @@ from oneshot.models.align import (
     template_to_image,
 )
 from oneshot.models.backbone import Backbone, Fire
-from oneshot.models.identity import SmallMapDepthwise
+from oneshot.models.identity import DeepHalf, SmallMapDepthwise
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.one_pass import one_pass
 from oneshot.models.weights import load_network, save_weights
+from oneshot.runtime import default_weights
+from oneshot.training.teacher import isometry
 
 TEMPLATE = torch.from_numpy(ARCFACE_TEMPLATE)
 
@@ -191,3 +195,49 @@ def test_depthwise_as_matrices_is_the_same_convolution() -> None:
     assert len(results[0]) == 4
     for as_matrices, as_convolution in zip(*results, strict=True):
         assert torch.allclose(as_matrices, as_convolution, rtol=1e-3, atol=1e-3)
+
+
+def test_the_shipped_weights_fit_the_default_network() -> None:
+    """Names and shapes of the default network are a format: what is trained must load for ever."""
+    shipped = load_file(default_weights("oneshot.safetensors"))
+    own = OneShotNet(NetworkConfig()).state_dict()
+    assert {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in shipped.items()}
+
+
+def test_the_deep_half_keeps_its_last_block_and_others_evenly() -> None:
+    for blocks, names in ((1, "5"), (2, "05"), (3, "045"), (4, "0245"), (6, "012345")):
+        kept = DeepHalf(blocks).stage3.blocks
+        assert "".join(dict(kept.named_children())) == names  # type: ignore[operator,arg-type]
+
+
+def test_a_shorter_deep_half_starts_from_the_teachers_blocks() -> None:
+    torch.manual_seed(0)
+    teacher = timm.create_model("edgenext_xx_small", num_classes=512).state_dict()
+    deep = DeepHalf(3)
+    deep.start_from(teacher, isometry())
+    own = deep.state_dict()
+    torch.testing.assert_close(
+        own["stage3.blocks.4.mlp.fc1.weight"], teacher["stages.2.blocks.4.mlp.fc1.weight"]
+    )
+    assert deep(torch.zeros(2, 48, 14, 14)).shape == (2, 1000)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float) -> None:
+    torch.manual_seed(0)
+    plain, fire = Fire(8, 4, 16), Fire(8, 4, 16, share3x3=share)
+    state = plain.state_dict()
+    fire.squeeze.load_state_dict(plain.squeeze.state_dict())
+    fire.start_from(state)
+    # On an even picture, away from the border, a 3x3 filter and the sum of its nine are the same.
+    even = torch.randn(1, 8, 1, 1).expand(1, 8, 5, 5)
+    torch.testing.assert_close(fire(even)[..., 2, 2], plain(even)[..., 2, 2])
+    if share >= 0.5:  # and everywhere, where none had to become 1x1
+        noise = torch.randn(1, 8, 5, 5)
+        torch.testing.assert_close(fire(noise), plain(noise))
+
+
+@pytest.mark.parametrize("wrong", [{"share3x3": 0.3}, {"share3x3": 1.0}, {"deep_blocks": 7}])
+def test_impossible_shapes_are_one_sentence(wrong: dict[str, float]) -> None:
+    with pytest.raises(OneShotError, match=next(iter(wrong))):
+        NetworkConfig(**wrong)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from oneshot.errors import OneShotError
 from oneshot.models.align import (
     Places,
     Template,
@@ -30,11 +31,12 @@ class NetworkConfig:
     Attributes:
         form: the identity head: a recogniser's deep half on the aligned grid, SqueezeFacePoseNet's own
             fire6-9 there, or one 1x1 convolution at the face's centre (the plain YOLO form).
-        stem, dwc, bypass: see `Backbone`.
+        stem, dwc, bypass, share3x3: see `Backbone`; share3x3 in eighths, from 1/8 to 7/8.
         thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is.
         bridge: width of the bridge's 3x3 convolution.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
+        deep_blocks: see `DeepHalf`; 1 to 6.
     """
 
     form: Form = "aligned"
@@ -46,6 +48,14 @@ class NetworkConfig:
     bridge_fine: int = 32
     head: int = 64
     refinements: int = 2
+    share3x3: float = 0.5
+    deep_blocks: int = 6
+
+    def __post_init__(self) -> None:
+        if not 1 <= 8 * self.share3x3 <= 7 or 8 * self.share3x3 % 1:
+            raise OneShotError(f"network.share3x3={self.share3x3}: give an eighth, from 0.125 to 0.875")
+        if self.deep_blocks not in range(1, 7):
+            raise OneShotError(f"network.deep_blocks={self.deep_blocks}: there are six; give 1 to 6")
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -57,7 +67,7 @@ class OneShotNet(nn.Module):
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
         self.config = config = config or NetworkConfig()
-        self.backbone = Backbone(config.stem, config.dwc, config.bypass)
+        self.backbone = Backbone(config.stem, config.dwc, config.bypass, config.share3x3)
         w2, w4, w8, w16, w32 = self.backbone.widths
         self.head = DetectionHead((w8, w16, w32), config.head)
         t2, t4, t8 = config.thin
@@ -67,7 +77,7 @@ class OneShotNet(nn.Module):
         self.template = Template()
         if config.form == "aligned":
             self.bridge = Bridge(t2 or w2, t4 + t8, config.bridge, fine_width=config.bridge_fine)
-            self.deep = DeepHalf()
+            self.deep = DeepHalf(config.deep_blocks)
         elif config.form == "fire":
             self.tail = FireTail(t4 + t8)
         else:
