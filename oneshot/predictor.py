@@ -19,7 +19,7 @@ IOU_THRESHOLD = 0.45
 """Used where the weights do not carry values of their own, as in the middle of a training."""
 
 TOGETHER = 8
-"""Pictures in one run at most: more would take memory and no less time."""
+"""Pictures in one run at most, so that a long list does not fill the memory with maps."""
 
 
 class OneShot:

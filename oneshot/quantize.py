@@ -33,7 +33,9 @@ LAYERS = {
     "thin": ("thin",),
     "head": ("head.",),
     "refinement": ("refinement.",),
-    "bridge": ("bridge.",),
+    "bridge-down": ("bridge.down",),
+    "bridge-mix": ("bridge.mix",),
+    "bridge-out": ("bridge.out",),
     "deep": ("deep.",),
     "linear": (),
 }
@@ -60,11 +62,9 @@ def quantize(
     Raises:
         OneShotError: an unknown layer, or no photo shows a face.
     """
-    unknown = set(layers) - set(LAYERS)
-    if unknown or not layers:
-        raise OneShotError(f"layers {sorted(unknown) or 'none'}: choose from {', '.join(LAYERS)}")
+    check_layers(layers)
     model = onnx.load(exact)
-    facts = {**json.loads(_facts(model).value), "int8": sorted(layers)}
+    facts = {**OnnxBackend(exact).info, "int8": sorted(layers)}
     with tempfile.TemporaryDirectory() as folder:
         partial = Path(folder) / "int8.onnx"
         static = convolutions(model, layers)
@@ -98,6 +98,13 @@ def quantize(
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, out)
     OnnxBackend(out)  # loads it
+
+
+def check_layers(layers: Collection[str]) -> None:
+    """Raise OneShotError where one of these is not in LAYERS, or there is none."""
+    unknown = sorted(set(layers) - set(LAYERS))
+    if unknown or not layers:
+        raise OneShotError(f"layers {', '.join(unknown) or 'none'}: choose from {', '.join(LAYERS)}")
 
 
 def convolutions(model: onnx.ModelProto, layers: Collection[str]) -> list[str]:
@@ -135,10 +142,6 @@ def unshare(model: onnx.ModelProto) -> None:
                 copy.CopyFrom(weights[node.input[1]])
                 node.input[1] = copy.name = f"{copy.name}_{node.name}"
             seen.add(node.input[1])
-
-
-def _facts(model: onnx.ModelProto) -> onnx.StringStringEntryProto:
-    return next(entry for entry in model.metadata_props if entry.key == "oneshot")
 
 
 class _Photos(CalibrationDataReader):  # type: ignore[misc]

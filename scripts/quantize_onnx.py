@@ -2,7 +2,7 @@
 """The network in 8 bits, and what that is worth beside fp32 and fp16 weights.
 
 python scripts/quantize_onnx.py write --data ../shared/data --out forms                # everything in 8 bits
-python scripts/quantize_onnx.py write --images PHOTOS --layers bridge,linear --name int8-bridge --out forms
+python scripts/quantize_onnx.py write --images PHOTOS --layers fires,linear --name int8-fires --out forms
 python scripts/quantize_onnx.py measure forms --data ../shared/data --json int8.json
 
 `write` calibrates on photos of scenes_train (or of --images) and writes OUT/fp32.onnx, OUT/fp16.onnx and
@@ -15,6 +15,7 @@ import argparse
 import logging
 import statistics
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ from oneshot.evaluation import data, timing
 from oneshot.evaluation.report import write_json
 from oneshot.files import check_writable
 from oneshot.image import pictures_in
+from oneshot.predictor import IOU_THRESHOLD, SCORE_THRESHOLD
 from oneshot.runtime import default_weights
-from oneshot.runtime.onnx import QUIET
+from oneshot.runtime.onnx import QUIET, OnnxBackend
 from oneshot.types import Image
 
 REFERENCE = "fp32"
@@ -42,30 +44,35 @@ ERRORS = Console(stderr=True)
 
 def write(args: argparse.Namespace) -> None:
     """The three forms, from the .safetensors file."""
-    from oneshot.export import export_onnx
-    from oneshot.models.weights import load_network
-    from oneshot.quantize import LAYERS, quantize
+    try:
+        import onnx
 
+        from oneshot.export import export_onnx
+        from oneshot.graph import store_half
+        from oneshot.models.weights import load_network
+        from oneshot.quantize import LAYERS, check_layers, quantize
+    except ModuleNotFoundError as error:
+        raise OneShotError(f"write: needs {error.name}; pip install 'oneshot-face[train]'") from None
     layers = list(LAYERS) if args.layers is None else args.layers.split(",")
+    check_layers(layers)
     photos = calibration(args.images, args.data, args.count)
     net, info = load_network(args.weights or default_weights("oneshot.safetensors"))
+    info = {"score_threshold": SCORE_THRESHOLD, "iou_threshold": IOU_THRESHOLD, **info}
     args.out.mkdir(parents=True, exist_ok=True)
-    written = [args.out / f"{name}.onnx" for name in (REFERENCE, "fp16", args.name)]
+    exact, half, small = written = [args.out / f"{name}.onnx" for name in (REFERENCE, "fp16", args.name)]
     logging.disable(logging.WARNING)  # advice for those who call the quantization themselves
     ort.set_default_logger_severity(QUIET)
-    for path, half in zip(written[:2], (False, True), strict=True):
-        if not path.exists() or args.fresh:
-            export_onnx(net, path, info, half=half)
-    exact = written[0]
-    if "fires" in layers:
-        exact = args.out / ".whole.onnx"
-        export_onnx(net, exact, info, half=False, split=False)
-    try:
-        quantize(
-            exact, written[2], track(photos, "calibrating", args.count, console=ERRORS), layers, args.side
-        )
-    finally:
-        (args.out / ".whole.onnx").unlink(missing_ok=True)
+    if not exact.exists() or OnnxBackend(exact).info["weights_sha256"] != info["weights_sha256"]:
+        export_onnx(net, exact, info, half=False)
+    model = onnx.load(exact)
+    store_half(model)
+    onnx.save(model, half)
+    shown = track(photos, "calibrating", args.count, console=ERRORS)
+    with tempfile.TemporaryDirectory() as folder:
+        if "fires" in layers:
+            exact = Path(folder) / "whole.onnx"
+            export_onnx(net, exact, info, half=False, split=False)
+        quantize(exact, small, shown, layers, args.side)
     for path in written:
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
 
@@ -98,7 +105,7 @@ def measure(args: argparse.Namespace) -> None:
     """Every form in the folder beside the reference."""
     if args.json:
         check_writable(args.json)
-    paths = {path.stem: path for path in sorted(args.folder.glob("[!.]*.onnx"))}
+    paths = {path.stem: path for path in sorted(args.folder.glob("*.onnx"))}
     if REFERENCE not in paths:
         raise OneShotError(
             f"{args.folder / REFERENCE}.onnx: no such file; make it by `quantize_onnx.py write`"
@@ -167,14 +174,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     make.add_argument("--weights", type=Path, help="a .safetensors file (default: the shipped one)")
     make.add_argument("--out", type=Path, required=True, metavar="DIR", help="the forms' folder")
     make.add_argument("--name", default="int8", help="the 8-bit file's, without suffix (int8)")
-    make.add_argument("--layers", help="of stem,fires,thin,head,refinement,bridge,deep,linear (all of them)")
+    make.add_argument("--layers", help="some of oneshot.quantize.LAYERS (all of them)")
     make.add_argument("--images", type=Path, metavar="FOLDER", help="photos with faces to calibrate on")
     make.add_argument("--data", type=Path, metavar="DIR", help="or the folder with scenes_train.tar")
     make.add_argument(
         "--count", type=int, choices=range(1, 10_001), default=64, metavar="N", help="photos (64)"
     )
     make.add_argument("--side", type=int, default=640, help="pixels of the photos' longest side (640)")
-    make.add_argument("--fresh", action="store_true", help="write fp32 and fp16 anew where they are there")
     make.set_defaults(act=write)
     look = actions.add_parser("measure", help="size, speed and differences of the forms in a folder")
     look.add_argument("folder", type=Path)
