@@ -42,8 +42,7 @@ LAYERS = {
 """Convolutions by the beginnings of their weights' names; `linear` is the deep half's matrix products."""
 
 COSTLY = ("bridge-out", "deep")
-"""Left as they are by default: alone in 8 bits they change embeddings more than any other layer does, and they
-are little of the work."""
+"""Left as they are by default: in 8 bits they change embeddings most, and they are little of the work."""
 
 PASSED_ON = ("Concat", "MaxPool", "Relu")
 """Operators that stay in 8 bits where all that they read is."""
