@@ -2,7 +2,7 @@
 
 Torch exports the dense half (pixels to boxes, scores, landmarks and maps) and the per-face half (landmarks
 to embeddings); ONNX's own NonMaxSuppression and a few Gathers join them. Exporting in two halves keeps the
-number of faces an ordinary dynamic dimension.
+number of faces an ordinary dynamic dimension, and so the most faces in one picture of a batch.
 """
 
 import json
@@ -17,12 +17,14 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from oneshot.graph import split_concats, store_half, strip_traces
+from oneshot.models.align import Places, places_of
 from oneshot.models.fold import fold
 from oneshot.models.network import OneShotNet
 from oneshot.models.one_pass import coarse_landmarks, decode, describe
 
 OPSET = 20
 PER_CELL = ("raw", "points", "strides")
+PLACES = ("slots", "pictures", "columns")
 SAMPLED = ("map2", "map4", "map8", "cells8", "cells16", "cells32")
 
 
@@ -31,8 +33,8 @@ class _Dense(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        cells, sampled = decode(self.net, image)
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        cells, sampled = decode(self.net, images)
         return *cells, *sampled
 
 
@@ -42,12 +44,22 @@ class _PerFace(nn.Module):
         self.net = net
 
     def forward(
-        self, raw: Tensor, points: Tensor, strides: Tensor, sampled: tuple[Tensor, ...]
+        self,
+        raw: Tensor,
+        points: Tensor,
+        strides: Tensor,
+        slots: Tensor,
+        pictures: Tensor,
+        columns: Tensor,
+        sampled: tuple[Tensor, ...],
     ) -> tuple[Tensor, Tensor]:
-        return describe(self.net, sampled, coarse_landmarks(raw, points, strides))
+        places = Places(slots, pictures, columns)
+        return describe(self.net, sampled, coarse_landmarks(raw, points, strides), places)
 
 
-def export_onnx(net: OneShotNet, path: Path, info: dict[str, Any], half: bool = True) -> None:
+def export_onnx(
+    net: OneShotNet, path: Path, info: dict[str, Any], half: bool = True, split: bool = True
+) -> None:
     """Write the graph described in docs/design.md.
 
     Args:
@@ -56,12 +68,14 @@ def export_onnx(net: OneShotNet, path: Path, info: dict[str, Any], half: bool = 
         info: facts that travel in the file ("oneshot" in its metadata); `score_threshold` and `iou_threshold`
             become the defaults of those inputs.
         half: store weights as fp16 (computed in fp32: the runtime casts them once when it loads the file).
+        split: spare the copies of the fire modules' joins; in 8 bits they are cheaper than sums.
     """
     net = fold(net)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         dense = _torch_export(_Dense(net).eval(), Path(folder) / "dense.onnx", net)
         faces = _torch_export(_PerFace(net).eval(), Path(folder) / "faces.onnx", net)
-    split_concats(dense)
+    if split:
+        split_concats(dense)
     model = _join(dense, faces, info)
     strip_traces(model)
     if half:
@@ -73,21 +87,34 @@ def export_onnx(net: OneShotNet, path: Path, info: dict[str, Any], half: bool = 
 
 
 def _torch_export(module: nn.Module, path: Path, net: OneShotNet) -> onnx.ModelProto:
-    image = torch.zeros(1, 96, 128, 3, dtype=torch.uint8)
-    cells, sampled = decode(net, image)
+    # Two pictures, the first with two faces: what is one in the example would be taken for a constant.
+    images = torch.zeros(2, 96, 128, 3, dtype=torch.uint8)
+    cells, sampled = decode(net, images)
     maps = list(SAMPLED[: len(sampled)])
+    batch = torch.export.Dim("batch")
     args: tuple[Any, ...]
     shapes: Any
     if isinstance(module, _Dense):
         rows, columns = (32 * torch.export.Dim(n, min=2, max=1000) for n in ("rows", "columns"))
-        args, shapes = (image,), ({1: rows, 2: columns},)
+        args, shapes = (images,), ({0: batch, 1: rows, 2: columns},)
         inputs, outputs = ["image"], ["boxes", "scores", *PER_CELL, *maps]
     else:
         auto = torch.export.Dim.DYNAMIC
         faces = {0: torch.export.Dim("faces")}
-        args = (*(part[:3] for part in (cells.raw, cells.points, cells.strides)), sampled)
-        shapes = (faces, faces, faces, tuple({2: auto, 3: auto} for _ in sampled))
-        inputs, outputs = [*(f"kept_{name}" for name in PER_CELL), *maps], ["landmarks", "embeddings"]
+        places = places_of(torch.tensor([0, 0, 1]), 2)
+        args = (cells.raw[0, :3], cells.points[:3], cells.strides[:3], *places, sampled)
+        slots = {0: batch, 1: torch.export.Dim("most")}
+        shapes = (
+            faces,
+            faces,
+            faces,
+            slots,
+            faces,
+            faces,
+            tuple({0: batch, 2: auto, 3: auto} for _ in sampled),
+        )
+        inputs = [*(f"kept_{name}" for name in PER_CELL), *PLACES, *maps]
+        outputs = ["landmarks", "embeddings"]
     program = torch.onnx.export(
         module,
         args,
@@ -108,9 +135,6 @@ def _join(dense: onnx.ModelProto, faces: onnx.ModelProto, info: dict[str, Any]) 
     faces = onnx.compose.add_prefix(faces, "face_", rename_inputs=False, rename_outputs=False)
     float32, int64 = TensorProto.FLOAT, TensorProto.INT64
 
-    def constant(name: str, value: list[int]) -> onnx.TensorProto:
-        return numpy_helper.from_array(np.array(value, np.int64), name)
-
     defaults = [
         numpy_helper.from_array(np.array(info["score_threshold"], np.float32), "score_threshold"),
         numpy_helper.from_array(np.array(info["iou_threshold"], np.float32), "iou_threshold"),
@@ -118,45 +142,71 @@ def _join(dense: onnx.ModelProto, faces: onnx.ModelProto, info: dict[str, Any]) 
     ]
     node = helper.make_node
     joint = [
-        node("Unsqueeze", ["boxes_all", "axis0"], ["nms_boxes"]),
-        node("Unsqueeze", ["scores_all", "axes01"], ["nms_scores"]),
+        node("Unsqueeze", ["scores_all", "ones"], ["nms_scores"]),
         node(
             "NonMaxSuppression",
-            ["nms_boxes", "nms_scores", "max_faces", "iou_threshold", "score_threshold"],
-            ["nms_rows"],
+            ["boxes_all", "nms_scores", "max_faces", "iou_threshold", "score_threshold"],
+            ["kept"],  # (N, 3): picture, class, cell; picture after picture, best first
         ),
-        node("Gather", ["nms_rows", "column2"], ["kept"], axis=1),
-        node("Gather", ["boxes_all", "kept"], ["boxes"], axis=0),
-        node("Gather", ["scores_all", "kept"], ["scores"], axis=0),
+        node("Gather", ["kept", "column0"], ["images"], axis=1),
         # Some of ONNX Runtime's products refuse a batch of none: without a face, one cell stands in for it.
-        node("Shape", ["kept"], ["count"]),
-        node("Min", ["count", "one"], ["any"]),
-        node("Sub", ["one", "any"], ["lacking"]),
-        node("Slice", ["zero", "zero", "lacking"], ["stand_in"]),
+        node("Shape", ["images"], ["count"]),
+        node("Min", ["count", "ones"], ["any"]),
+        node("Sub", ["ones", "any"], ["lacking"]),
+        node("Slice", ["nobody", "zeros", "lacking"], ["stand_in"]),
         node("Concat", ["kept", "stand_in"], ["described"], axis=0),
-        *(node("Gather", [name, "described"], [f"kept_{name}"], axis=0) for name in PER_CELL),
+        node("Gather", ["described", "column0"], ["pictures"], axis=1),
+        node("Gather", ["described", "column2"], ["cells"], axis=1),
+        node("Gather", ["described", "columns02"], ["where"], axis=1),
+        node("GatherND", ["boxes_all", "where"], ["described_boxes"]),
+        node("GatherND", ["scores_all", "where"], ["described_scores"]),
+        node("GatherND", ["raw", "where"], ["kept_raw"]),
+        node("Gather", ["points", "cells"], ["kept_points"], axis=0),
+        node("Gather", ["strides", "cells"], ["kept_strides"], axis=0),
+        # oneshot.models.align.places_of
+        node("Unique", ["pictures"], ["seen", "first", "which", "counts"]),
+        node("Size", ["pictures"], ["faces"]),
+        node("Range", ["column0", "faces", "column1"], ["numbers"]),
+        node("Gather", ["first", "which"], ["before"]),
+        node("Sub", ["numbers", "before"], ["columns"]),
+        node("Shape", ["image"], ["batch"], end=1),
+        node("ReduceMax", ["counts"], ["most"], keepdims=1),
+        node("Concat", ["batch", "most"], ["slots_shape"], axis=0),
+        node(
+            "ConstantOfShape",
+            ["slots_shape"],
+            ["empty"],
+            value=numpy_helper.from_array(np.zeros(1, np.int64)),
+        ),
+        node("Unsqueeze", ["pictures", "ones"], ["pictures_column"]),
+        node("Unsqueeze", ["columns", "ones"], ["columns_column"]),
+        node("Concat", ["pictures_column", "columns_column"], ["places"], axis=1),
+        node("ScatterND", ["empty", "places", "numbers"], ["slots"]),
     ]
     only_kept = [
-        node("Slice", ["described_landmarks", "zero", "count", "zero"], ["landmarks"]),
-        node("Slice", ["described_embeddings", "zero", "count", "zero"], ["embeddings"]),
+        node("Slice", [f"described_{name}", "zeros", "count", "zeros"], [name])
+        for name in ("boxes", "scores", "landmarks", "embeddings")
     ]
-    _rename(faces.graph, "landmarks", "described_landmarks")
-    _rename(faces.graph, "embeddings", "described_embeddings")
-    _rename(dense.graph, "boxes", "boxes_all")
-    _rename(dense.graph, "scores", "scores_all")
-    constants = [
-        constant("axis0", [0]),
-        constant("axes01", [0, 1]),
-        constant("zero", [0]),
-        constant("one", [1]),
-    ]
-    constants.append(numpy_helper.from_array(np.array(2, np.int64), "column2"))
+    for name in ("landmarks", "embeddings"):
+        _rename(faces.graph, name, f"described_{name}")
+    for name in ("boxes", "scores"):
+        _rename(dense.graph, name, f"{name}_all")
+    numbers: dict[str, int | list[int] | list[list[int]]] = {
+        "zeros": [0],
+        "ones": [1],
+        "column0": 0,
+        "column1": 1,
+        "column2": 2,
+        "columns02": [0, 2],
+        "nobody": [[0, 0, 0]],
+    }
+    constants = [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in numbers.items()]
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
         [*dense.graph.node, *joint, *faces.graph.node, *only_kept],
         "oneshot",
         [
-            value("image", TensorProto.UINT8, [1, "height", "width", 3]),
+            value("image", TensorProto.UINT8, ["batch", "height", "width", 3]),
             value("score_threshold", float32, []),
             value("iou_threshold", float32, []),
             value("max_faces", int64, []),
@@ -166,6 +216,7 @@ def _join(dense: onnx.ModelProto, faces: onnx.ModelProto, info: dict[str, Any]) 
             value("scores", float32, ["faces"]),
             value("landmarks", float32, ["faces", 5, 2]),
             value("embeddings", float32, ["faces", 1000]),
+            value("images", int64, ["faces"]),
         ],
         [*defaults, *constants, *dense.graph.initializer, *faces.graph.initializer],
     )

@@ -77,7 +77,9 @@ def _summed(
     start, total = 0, ""
     for i, name in enumerate(joined):
         piece = f"{node.output[0]}_of{i}"
-        tensor = numpy_helper.from_array(weight[:, start : start + width[name]].copy(), f"{piece}_weight")
+        # The module's name stays at the beginning: oneshot/quantize.py chooses layers by it.
+        own = f"{node.input[1]}_{piece}"
+        tensor = numpy_helper.from_array(weight[:, start : start + width[name]].copy(), own)
         graph.initializer.append(tensor)
         start += width[name]
         conv = onnx.NodeProto()
@@ -111,15 +113,17 @@ def _names(values: list[onnx.ValueInfoProto]) -> set[str]:
     return {v.name for v in values}
 
 
-def store_half(model: onnx.ModelProto, smallest: int = 256) -> None:
+def store_half(model: onnx.ModelProto, smallest: int = 256, keep: tuple[str, ...] = ()) -> None:
     """Keep large float32 initializers as fp16, each followed by one Cast, which runtimes fold at load.
 
-    What fp16 cannot hold to a thousandth (beyond 65,504, or all below 1e-4) stays float32.
+    What fp16 cannot hold to a thousandth (beyond 65,504, or all below 1e-4) stays float32, and so does what
+    has a name that ends in one of `keep`.
     """
     casts = []
     for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= smallest:
-            name = tensor.name
+        name = tensor.name
+        large = tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= smallest
+        if large and not name.endswith(keep):
             exact = numpy_helper.to_array(tensor)
             with np.errstate(over="ignore"):
                 values = exact.astype(np.float16)

@@ -5,15 +5,21 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
 from oneshot.image import check_image, letterbox
 from oneshot.runtime import Backend, default_weights
 from oneshot.types import Faces, Image
 
+Floats64 = NDArray[np.float64]
+
 SCORE_THRESHOLD = 0.5
 IOU_THRESHOLD = 0.45
 """Used where the weights do not carry values of their own, as in the middle of a training."""
+
+TOGETHER = 8
+"""Pictures in one run at most, so that a long list does not fill the memory with maps."""
 
 
 class OneShot:
@@ -68,27 +74,47 @@ class OneShot:
     def __call__(self, image: Image | Sequence[Image], *, embed: bool = True) -> Faces | list[Faces]:
         """The faces of a BGR uint8 picture (H, W, 3), in its own pixels; of several pictures, one Faces each.
 
-        Boxes are clipped to the picture. Pictures of a list may differ in size; they are run one by one.
-        Without `embed` faces are found but not described, which is sooner: the embeddings are (N, 0), which a
-        gallery refuses.
+        Boxes are clipped to the picture. Pictures of a list may differ in size; those that the letterbox
+        brings to one size share a run. Without `embed` faces are found but not described, which is sooner:
+        the embeddings are (N, 0), which a gallery refuses.
 
         Raises:
             OneShotError: a picture is not such an array.
         """
         if isinstance(image, (list, tuple)):
-            return [self._faces(check_image(one), embed) for one in image]
-        return self._faces(check_image(image), embed)
+            return self._faces([check_image(one) for one in image], embed)
+        return self._faces([check_image(image)], embed)[0]
 
-    def _faces(self, image: Image, embed: bool) -> Faces:
-        padded, scale = letterbox(image, self.side, self.min_side)
-        rgb = np.ascontiguousarray(padded[None, ..., ::-1])
-        boxes, scores, landmarks, embeddings = self.backend.run(
+    def _faces(self, images: Sequence[Image], embed: bool) -> list[Faces]:
+        found: dict[int, Faces] = {}
+        waiting: dict[tuple[int, ...], list[tuple[int, Image, Floats64]]] = {}
+        for number, image in enumerate(images):
+            padded, scale = letterbox(image, self.side, self.min_side)
+            group = waiting.setdefault(padded.shape, [])
+            group.append((number, padded, scale))
+            if len(group) == TOGETHER:
+                found |= self._run(images, waiting.pop(padded.shape), embed)
+        for group in waiting.values():
+            found |= self._run(images, group, embed)
+        return [found[number] for number in range(len(images))]
+
+    def _run(
+        self, images: Sequence[Image], group: list[tuple[int, Image, Floats64]], embed: bool
+    ) -> dict[int, Faces]:
+        rgb = np.ascontiguousarray(np.stack([padded[..., ::-1] for _, padded, _ in group]))
+        boxes, scores, landmarks, embeddings, which = self.backend.run(
             rgb, self.score_threshold, self.iou_threshold, self.max_faces, embed
         )
-        height, width = image.shape[:2]
-        corners = (boxes.reshape(-1, 2, 2) / scale).clip(0, (width, height))
-        points = (landmarks / scale).astype(np.float32)
-        return Faces(corners.reshape(-1, 4).astype(np.float32), scores, points, embeddings)
+        found = {}
+        for place, (number, _, scale) in enumerate(group):
+            mine = slice(*np.searchsorted(which, (place, place + 1)))
+            height, width = images[number].shape[:2]
+            corners = (boxes[mine].reshape(-1, 2, 2) / scale).clip(0, (width, height))
+            points = (landmarks[mine] / scale).astype(np.float32)
+            found[number] = Faces(
+                corners.reshape(-1, 4).astype(np.float32), scores[mine], points, embeddings[mine]
+            )
+        return found
 
 
 def _load(path: Path, threads: int | None, providers: Sequence[str] | None) -> Backend:

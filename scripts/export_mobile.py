@@ -14,6 +14,7 @@ import logging
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -23,7 +24,7 @@ from oneshot import OneShotError
 from oneshot.errors import explained
 from oneshot.files import replacing
 from oneshot.runtime import default_weights
-from oneshot.runtime.onnx import OUTPUTS, QUIET, OnnxBackend
+from oneshot.runtime.onnx import OUTPUTS, QUIET, WHICH, OnnxBackend
 
 PLATFORMS = ("arm", "amd64")
 BOXES, COSINE = 0.01, 0.99999
@@ -83,9 +84,9 @@ def check_same(weights: Path, converted: Path) -> None:
                 )
 
 
-def difference(before: tuple[NDArray[np.float32], ...], after: tuple[NDArray[np.float32], ...]) -> str | None:
-    """What differs between two runs' outputs, in the order of OUTPUTS; None if nothing does."""
-    for name, a, b in zip(OUTPUTS, before, after, strict=True):
+def difference(before: tuple[NDArray[Any], ...], after: tuple[NDArray[Any], ...]) -> str | None:
+    """What differs between two runs of a backend; None if nothing does."""
+    for name, a, b in zip((*OUTPUTS, WHICH), before, after, strict=True):
         if a.shape != b.shape:
             return f"{name} {b.shape} instead of the {a.shape}"
         if name == "embeddings":

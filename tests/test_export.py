@@ -72,7 +72,7 @@ def test_torch_and_onnx_agree(files: tuple[Path, Path], size: tuple[int, int], s
     if count:
         # Scores that nearly tie may change places.
         place = np.abs(got[0][None] - expected[0][:, None]).max(-1).argmin(1)
-        boxes, scores, landmarks, embeddings = (a[place] for a in got)
+        boxes, scores, landmarks, embeddings, _ = (a[place] for a in got)
         np.testing.assert_allclose(boxes, expected[0], atol=0.5)
         np.testing.assert_allclose(scores, expected[1], atol=5e-3)
         np.testing.assert_allclose(landmarks, expected[2], atol=0.5)
@@ -88,9 +88,30 @@ def test_without_embeddings_the_rest_stays_as_it_is(
     for least, count in ((0.0, 7), (0.9999999, 0)):
         whole = network.run(noise(96, 128), least, 0.45, 7)
         found = network.run(noise(96, 128), least, 0.45, 7, False)
-        assert [len(part) for part in found] == [count] * 4 and found[3].shape == (count, 0)
+        assert [len(part) for part in found] == [count] * 5 and found[3].shape == (count, 0)
         for one, other in zip(found[:3], whole[:3], strict=True):
             np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None:
+    """As many faces as this network makes up; none, one and several are in test_parity.py."""
+    noises = [noise(96, 128)[0] * share for share in (1.0, 0.0, 0.3, 0.6)]
+    pictures = np.stack(noises).astype(np.uint8)
+    for backend in (TorchBackend(files[0]), OnnxBackend(files[1], threads=1)):
+        alone = [backend.run(one[None], 0.9, 0.45, 200) for one in pictures]
+        counts = [len(out[1]) for out in alone]
+        assert len(set(counts)) > 1  # places that are left over
+        assert np.abs(alone[0][3][0] - alone[2][3][0]).max() > 0.02  # another picture's would be noticed
+        together = backend.run(pictures, 0.9, 0.45, 200)
+        assert together[4].tolist() == np.repeat(np.arange(4), counts).tolist()
+        for picture, expected in enumerate(alone):
+            got = [a[together[4] == picture] for a in together[:4]]
+            # Scores that nearly tie may change places.
+            place = np.abs(got[0][None] - expected[0][:, None]).max(-1).argmin(1)
+            assert sorted(place) == list(range(counts[picture]))
+            for a, b in zip(got, expected, strict=False):
+                np.testing.assert_allclose(a[place], b, atol=1e-2)
+        assert [len(a) for a in backend.run(pictures, 0.9999999, 0.45, 200)] == [0] * 5
 
 
 def test_folding_changes_nothing() -> None:

@@ -43,11 +43,12 @@ def test_a_difference_is_found(fake_weights: Path, tmp_path: Path) -> None:
     image = np.zeros((1, 64, 64, 3), np.uint8)
     image[0, 10:50, 10:50] = (220, 40, 40)
     out = OnnxBackend(fake_weights).run(image, 0.5, 0.4, 9)
-    boxes, scores, landmarks, embeddings = out
+    boxes, scores, _, embeddings, images = out
     assert export_mobile.difference(out, out) is None
-    assert "boxes" in export_mobile.difference(out, (boxes + 1, scores, landmarks, embeddings))
-    assert "cosine" in export_mobile.difference(out, (boxes, scores, landmarks, embeddings[:, ::-1]))
-    assert "scores (0,)" in export_mobile.difference(out, (boxes, scores[:0], landmarks, embeddings))
+    assert "boxes" in export_mobile.difference(out, (boxes + 1, *out[1:]))
+    assert "cosine" in export_mobile.difference(out, (*out[:3], embeddings[:, ::-1], images))
+    assert "scores (0,)" in export_mobile.difference(out, (boxes, scores[:0], *out[2:]))
+    assert "images" in export_mobile.difference(out, (*out[:4], images + 1))
     with pytest.raises(OneShotError, match="lost the facts"):
         export_mobile.check_same(fake_weights, write_model(tmp_path / "other.onnx", name="other"))
 

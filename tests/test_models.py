@@ -2,16 +2,28 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
+from safetensors.torch import load_file
 
 from oneshot.align import ARCFACE_TEMPLATE, similarity, warp_face
 from oneshot.errors import OneShotError
-from oneshot.models.align import apply_similarity, grid_points, sample, template_to_image
+from oneshot.models.align import (
+    apply_similarity,
+    by_face,
+    by_slot,
+    grid_points,
+    places_of,
+    sample,
+    template_to_image,
+)
 from oneshot.models.backbone import Backbone, Fire
-from oneshot.models.identity import SmallMapDepthwise
+from oneshot.models.identity import DeepHalf, SmallMapDepthwise
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.one_pass import one_pass
 from oneshot.models.weights import load_network, save_weights
+from oneshot.runtime import default_weights
+from oneshot.training.teacher import isometry
 
 TEMPLATE = torch.from_numpy(ARCFACE_TEMPLATE)
 
@@ -36,7 +48,7 @@ def test_sampling_is_exact_where_the_map_is_linear() -> None:
     points = (
         torch.rand(3, 196, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([80.0, 50.0]) + 4
     )
-    out = sample(centres, points, stride=4, cells=14).flatten(2).transpose(1, 2)
+    out = by_face(sample(centres, points, stride=4, cells=14), None).flatten(2).transpose(1, 2)
     torch.testing.assert_close(out, points, atol=1e-3, rtol=0)
 
 
@@ -88,16 +100,36 @@ def test_warp_face_cuts_where_the_landmarks_are() -> None:
 def test_every_form_embeds_in_1000_dimensions(form: str) -> None:
     net = OneShotNet(NetworkConfig(form=form)).eval()  # type: ignore[arg-type]
     torch.nn.init.constant_(net.head.out[0].bias[4:5], 3.0)  # type: ignore[union-attr,arg-type]
-    boxes, scores, landmarks, embeddings = one_pass(
-        net, torch.zeros(1, 64, 96, 3, dtype=torch.uint8), 0.5, 0.45, 7
+    boxes, scores, landmarks, embeddings, images = one_pass(
+        net, torch.zeros(2, 64, 96, 3, dtype=torch.uint8), 0.5, 0.45, 7
     )
-    assert boxes.shape == (7, 4) and landmarks.shape == (7, 5, 2) and (scores > 0.5).all()
-    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(7))
+    assert images.tolist() == [0] * 7 + [1] * 7
+    assert boxes.shape == (14, 4) and landmarks.shape == (14, 5, 2) and (scores > 0.5).all()
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(14))
 
 
 def test_no_face_gives_empty_arrays() -> None:
-    out = one_pass(OneShotNet().eval(), torch.zeros(1, 64, 64, 3, dtype=torch.uint8), 0.9, 0.45, 10)
-    assert [tuple(t.shape) for t in out] == [(0, 4), (0,), (0, 5, 2), (0, 1000)]
+    out = one_pass(OneShotNet().eval(), torch.zeros(2, 64, 64, 3, dtype=torch.uint8), 0.9, 0.45, 10)
+    assert [tuple(t.shape) for t in out] == [(0, 4), (0,), (0, 5, 2), (0, 1000), (0,)]
+
+
+def test_pictures_may_hold_different_numbers_of_faces() -> None:
+    # Each picture's map holds its number: a sample says which picture it was taken from.
+    maps = (
+        torch.arange(1.0, 5)[:, None, None, None].expand(4, 2, 8, 8)
+        * torch.tensor([1.0, 10.0])[:, None, None]
+    )
+    pictures = torch.tensor([0, 2, 2, 2, 3])
+    places = places_of(pictures, 4)
+    assert places.slots.shape == (4, 3) and places.columns.tolist() == [0, 0, 1, 2, 0]
+    points = torch.full((5, 196, 2), 15.0) + torch.arange(5.0)[:, None, None]
+    out = by_face(sample(maps, by_slot(points, places), 4, 14), places)
+    expected = (pictures + 1.0)[:, None] * torch.tensor([1.0, 10.0])
+    torch.testing.assert_close(out, expected[:, :, None, None].expand(5, 2, 14, 14))
+    # Where it was taken from: its own point.
+    ramp = torch.arange(8.0).expand(4, 1, 8, 8)
+    at = by_face(sample(ramp, by_slot(points, places), 4, 14), places)[:, 0, 0, 0]
+    torch.testing.assert_close(at, (points[:, 0, 0] + 0.5) / 4 - 0.5)
 
 
 def test_a_face_is_embedded_the_same_wherever_it_stands() -> None:
@@ -163,3 +195,49 @@ def test_depthwise_as_matrices_is_the_same_convolution() -> None:
     assert len(results[0]) == 4
     for as_matrices, as_convolution in zip(*results, strict=True):
         assert torch.allclose(as_matrices, as_convolution, rtol=1e-3, atol=1e-3)
+
+
+def test_the_shipped_weights_fit_the_default_network() -> None:
+    """Names and shapes of the default network are a format: what is trained must load for ever."""
+    shipped = load_file(default_weights("oneshot.safetensors"))
+    own = OneShotNet(NetworkConfig()).state_dict()
+    assert {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in shipped.items()}
+
+
+def test_the_deep_half_keeps_its_last_block_and_others_evenly() -> None:
+    for blocks, names in ((1, "5"), (2, "05"), (3, "045"), (4, "0245"), (6, "012345")):
+        kept = DeepHalf(blocks).stage3.blocks
+        assert "".join(dict(kept.named_children())) == names  # type: ignore[operator,arg-type]
+
+
+def test_a_shorter_deep_half_starts_from_the_teachers_blocks() -> None:
+    torch.manual_seed(0)
+    teacher = timm.create_model("edgenext_xx_small", num_classes=512).state_dict()
+    deep = DeepHalf(3)
+    deep.start_from(teacher, isometry())
+    own = deep.state_dict()
+    torch.testing.assert_close(
+        own["stage3.blocks.4.mlp.fc1.weight"], teacher["stages.2.blocks.4.mlp.fc1.weight"]
+    )
+    assert deep(torch.zeros(2, 48, 14, 14)).shape == (2, 1000)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float) -> None:
+    torch.manual_seed(0)
+    plain, fire = Fire(8, 4, 16), Fire(8, 4, 16, share3x3=share)
+    state = plain.state_dict()
+    fire.squeeze.load_state_dict(plain.squeeze.state_dict())
+    fire.start_from(state)
+    # On an even picture, away from the border, a 3x3 filter and the sum of its nine are the same.
+    even = torch.randn(1, 8, 1, 1).expand(1, 8, 5, 5)
+    torch.testing.assert_close(fire(even)[..., 2, 2], plain(even)[..., 2, 2])
+    if share >= 0.5:  # and everywhere, where none had to become 1x1
+        noise = torch.randn(1, 8, 5, 5)
+        torch.testing.assert_close(fire(noise), plain(noise))
+
+
+@pytest.mark.parametrize("wrong", [{"share3x3": 0.3}, {"share3x3": 1.0}, {"deep_blocks": 7}])
+def test_impossible_shapes_are_one_sentence(wrong: dict[str, float]) -> None:
+    with pytest.raises(OneShotError, match=next(iter(wrong))):
+        NetworkConfig(**wrong)  # type: ignore[arg-type]

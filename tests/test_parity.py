@@ -99,6 +99,42 @@ def test_two_files_find_the_same_faces(
     assert ((got.embeddings * expected.embeddings).sum(1) >= cosine).all()
 
 
+@pytest.fixture(scope="module")
+def batch(pictures: dict[str, Image]) -> list[Image]:
+    """Pictures of one size with two, no, one and twelve faces, and one of another size in between."""
+    collins, hopper = pictures["landscape"][:, :512], cv2.resize(pictures["portrait"], (512, 512))
+    crowd = np.zeros((512, 512, 3), np.uint8)
+    crowd[:288, :384] = pictures["fifty"][:288, :384]
+    two = np.hstack([cv2.resize(collins, (256, 512)), cv2.resize(hopper, (256, 512))])
+    return [two, np.zeros_like(two), pictures["tiny"], collins, crowd]
+
+
+@pytest.mark.parametrize("name", ["torch", "fp32", "fp16"])
+def test_pictures_together_have_the_faces_they_have_alone(
+    files: dict[str, Path], batch: list[Image], name: str
+) -> None:
+    model = OneShot(files[name], threads=1)
+    together = model(batch)
+    assert [len(faces) for faces in together][1:4] == [0, 1, 1] and len(together[4]) >= 10
+    for image, faces in zip(batch, together, strict=True):
+        alone = model(image)
+        np.testing.assert_allclose(faces.boxes, alone.boxes, atol=1e-2)
+        np.testing.assert_allclose(faces.landmarks, alone.landmarks, atol=1e-2)
+        np.testing.assert_allclose(faces.scores, alone.scores, atol=1e-4)
+        np.testing.assert_allclose(faces.embeddings, alone.embeddings, atol=1e-4)
+
+
+def test_pictures_of_one_size_share_a_run(files: dict[str, Path], batch: list[Image]) -> None:
+    model = OneShot(files["fp32"], threads=1)
+    ran: list[int] = []
+    run = model.backend.run
+    model.backend.run = lambda image, *rest: ran.append(len(image)) or run(image, *rest)  # type: ignore
+    model(batch)
+    assert sorted(ran) == [1, 4]
+    model.max_faces = 2
+    assert [len(faces) for faces in model(batch)][1:] == [0, 1, 1, 2]  # of each picture
+
+
 def test_the_pictures_show_what_they_are_meant_to(found: dict[str, dict[str, Faces]]) -> None:
     counts = {picture: len(faces) for picture, faces in found["torch"].items()}
     assert counts["nobody"] == 0 and counts["fifty"] >= 50 and counts["landscape"] >= 2

@@ -8,6 +8,7 @@ import pytest
 from fake import EMBEDDINGS, FIVE, INFO, SCORES, picture, write_model
 
 from oneshot import Gallery, OneShot, OneShotError
+from oneshot.predictor import TOGETHER
 
 
 @pytest.mark.parametrize("size", [(320, 240), (1280, 960), (777, 1913), (40, 40)])
@@ -32,7 +33,8 @@ class Stub:
         self.image, self.settings = image, settings
         n = len(self.boxes)
         points = np.repeat(self.boxes[:, None, :2], 5, 1)
-        return self.boxes, np.ones(n, np.float32), points, np.ones((n, 3), np.float32)
+        which = np.zeros(n, np.int64)
+        return self.boxes, np.ones(n, np.float32), points, np.ones((n, 3), np.float32), which
 
 
 def with_backend(model: OneShot, stub: Stub, **settings: Any) -> OneShot:
@@ -73,6 +75,25 @@ def test_several_pictures_of_several_sizes(model: OneShot) -> None:
     np.testing.assert_array_equal(both[1].boxes, model(two).boxes)
     assert both[2].embeddings.shape == (0, 1000)
     assert model([]) == []
+
+
+def test_only_so_many_pictures_share_a_run_and_keep_their_order(model: OneShot) -> None:
+    class Counting(Stub):
+        """Picture i of a run has as many faces as its first pixel's red says."""
+
+        def run(self, image: np.ndarray, *settings: float) -> tuple[np.ndarray, ...]:
+            counts = image[:, 0, 0, 0].astype(int)
+            runs.append(len(image))
+            self.boxes = np.tile(np.array([[0, 0, 9, 9]], np.float32), (counts.sum(), 1))
+            return *super().run(image)[:4], np.repeat(np.arange(len(counts)), counts)
+
+    runs: list[int] = []
+    images = [np.zeros((32 + 32 * (i % 3 == 0), 32, 3), np.uint8) for i in range(20)]
+    for i, image in enumerate(images):
+        image[..., 2] = i % 4
+    found = with_backend(model, Counting([]))(images)
+    assert [len(faces) for faces in found] == [i % 4 for i in range(20)]
+    assert sorted(runs) == [5, 7, TOGETHER]
 
 
 def test_thresholds_and_limits_reach_the_graph(fake_weights: Path) -> None:

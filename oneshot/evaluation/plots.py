@@ -1,6 +1,6 @@
 """Curves and comparisons as PNG files, by matplotlib."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import NormalDist
@@ -82,3 +82,19 @@ def plot_accuracy(path: Path, points: Mapping[str, tuple[float, float]], title: 
             axes.plot(*point, "o")
             axes.annotate(name, point, xytext=(5, 5), textcoords="offset points")
         axes.set(xscale="log", xlabel="ms a picture", ylabel="LFW accuracy, end to end (%)")
+
+
+def plot_front(
+    path: Path,
+    points: Mapping[str, tuple[float, float]],
+    front: Collection[str],
+    labels: tuple[str, str],
+    title: str = "",
+) -> None:
+    """Points (cost, worth) by name, and a line through the `front`: those that no other one beats in both."""
+    with _figure(path, title, "lower right") as axes:
+        axes.plot(*zip(*sorted(points[name] for name in front), strict=True), color="tab:orange", alpha=0.6)
+        for name, point in points.items():
+            axes.plot(*point, "o", color="tab:orange" if name in front else "tab:grey")
+            axes.annotate(name, point, xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axes.set(xlabel=labels[0], ylabel=labels[1])

@@ -6,6 +6,8 @@ that half-pixel shift. `sample` uses the exact centre, since half a pixel is two
 of 28 pixels.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -67,6 +69,48 @@ def grid_points(cells: int, reach: float = 1.0) -> Tensor:
     return torch.stack((x.flatten(), y.flatten()), 1)
 
 
+class Places(NamedTuple):
+    """Where N faces are in a batch of B pictures, each of which holds its own number of them.
+
+    A picture has K slots, K the most faces that one of them holds: GridSample fills as many for each picture,
+    and only those with a face of its own are read.
+    """
+
+    slots: Tensor  # (B, K) int64, the face in each slot; any face where there is none
+    pictures: Tensor  # (N,) int64, the picture of each face
+    columns: Tensor  # (N,) int64, its slot there
+
+
+def places_of(pictures: Tensor, batch: int) -> Places:
+    """The places of faces (N,) int64 that are sorted by picture; N at least 1."""
+    counts = pictures.bincount(minlength=batch)
+    faces = torch.arange(len(pictures), device=pictures.device)
+    columns = faces - (counts.cumsum(0) - counts)[pictures]
+    slots = pictures.new_zeros(batch, int(counts.max()))
+    slots[pictures, columns] = faces
+    return Places(slots, pictures, columns)
+
+
+def by_slot(rows: Tensor, places: Places | None) -> Tensor:
+    """Rows of faces (N, ...) as rows of slots (B * K, ...): the same rows where every slot has a face."""
+    return rows if places is None else rows.index_select(0, places.slots.flatten())
+
+
+def by_face(sampled: Tensor, places: Places | None) -> Tensor:
+    """What was sampled in each picture (B, C, K, cells, cells) as one batch of faces (N, C, cells, cells).
+
+    Without places every slot has a face, and N is B * K.
+    """
+    channels, slots, cells = sampled.shape[1:4]
+    if places is None:
+        return sampled.transpose(1, 2).reshape(-1, channels, cells, cells)
+    # Gathering costs no more than turning the batch would, and leaves the empty slots behind.
+    first = places.pictures * (channels * slots) + places.columns
+    rows = first[:, None] + torch.arange(channels, device=first.device) * slots
+    flat = sampled.reshape(-1, cells * cells).index_select(0, rows.flatten())
+    return flat.reshape(-1, channels, cells, cells)
+
+
 def sample(feature_map: Tensor, points: Tensor, stride: int, cells: int) -> Tensor:
     """Bilinear samples of a map at image points, K faces an image in one call.
 
@@ -77,7 +121,7 @@ def sample(feature_map: Tensor, points: Tensor, stride: int, cells: int) -> Tens
         cells: side of the grid.
 
     Returns:
-        (B * K, C, cells, cells); beyond the map there are zeros.
+        (B, C, K, cells, cells); beyond the map there are zeros.
     """
     batch, channels, height, width = feature_map.shape
     # Long rows of x0, y0, x1, …: pairs alone are slow to multiply by pairs.
@@ -93,8 +137,7 @@ def sample(feature_map: Tensor, points: Tensor, stride: int, cells: int) -> Tens
             padding_mode="zeros",
             align_corners=False,
         )
-    out = out.reshape(batch, channels, -1, cells, cells)
-    return out.transpose(1, 2).reshape(-1, channels, cells, cells)
+    return out.reshape(batch, channels, -1, cells, cells)
 
 
 class Template(nn.Module):

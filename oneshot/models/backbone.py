@@ -35,13 +35,23 @@ class Fire(nn.Module):
 
     `dwc` is the paper's depth-wise form: as many groups as squeeze channels, no point-wise step.
     `bypass` adds the input to the output where both have the same width (the paper's outlook).
+    `share3x3` of the 2 * `expand` filters see 3x3 cells, the rest one: the paper's half by default.
     """
 
-    def __init__(self, inputs: int, squeeze: int, expand: int, dwc: bool = False, bypass: bool = False):
+    def __init__(
+        self,
+        inputs: int,
+        squeeze: int,
+        expand: int,
+        dwc: bool = False,
+        bypass: bool = False,
+        share3x3: float = 0.5,
+    ):
         super().__init__()
+        wide = round(2 * expand * share3x3)
         self.squeeze = nn.Conv2d(inputs, squeeze, 1)
-        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
-        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1, groups=squeeze if dwc else 1)
+        self.expand1x1 = nn.Conv2d(squeeze, 2 * expand - wide, 1)
+        self.expand3x3 = nn.Conv2d(squeeze, wide, 3, padding=1, groups=squeeze if dwc else 1)
         self.bypass = bypass and inputs == 2 * expand
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,6 +59,23 @@ class Fire(nn.Module):
         squeezed = F.relu(self.squeeze(x))
         out = torch.cat((F.relu(self.expand1x1(squeezed)), F.relu(self.expand3x3(squeezed))), 1)
         return x + out if self.bypass else out
+
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """Copy the expanding filters of a plain fire module with as many 1x1 as 3x3 ones.
+
+        The join keeps its order. Where fewer filters see 3x3 cells, the first of the given ones become 1x1 by
+        their sum, right where the picture is even; where more do, the last 1x1 ones become centres of 3x3.
+        """
+        kernels = torch.cat((F.pad(weights["expand1x1.weight"], (1, 1, 1, 1)), weights["expand3x3.weight"]))
+        biases = torch.cat((weights["expand1x1.bias"], weights["expand3x3.bias"]))
+        narrow = self.expand1x1.out_channels
+        with torch.no_grad():
+            self.expand1x1.weight.copy_(kernels[:narrow].sum((2, 3), keepdim=True))
+            if self.expand3x3.groups == 1:
+                self.expand3x3.weight.copy_(kernels[narrow:])
+            for layer, bias in ((self.expand1x1, biases[:narrow]), (self.expand3x3, biases[narrow:])):
+                assert layer.bias is not None
+                layer.bias.copy_(bias)
 
 
 class Backbone(nn.Module):
@@ -58,18 +85,21 @@ class Backbone(nn.Module):
         stem: filters of the first convolution (the paper's 64 by default).
         dwc: the depth-wise form of every 3x3 in the fire modules.
         bypass: residual bypass in fire3, fire5, fire7 and fire9.
+        share3x3: see `Fire`.
     """
 
     mean: Tensor
     std: Tensor | None
 
-    def __init__(self, stem: int = 64, dwc: bool = False, bypass: bool = True):
+    def __init__(self, stem: int = 64, dwc: bool = False, bypass: bool = True, share3x3: float = 0.5):
         super().__init__()
         self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.stem = nn.Conv2d(3, stem, 3, stride=2, padding=1)
         inputs = (stem, *(2 * e for e in EXPAND[:-1]))
-        fires = [Fire(i, s, e, dwc, bypass) for i, s, e in zip(inputs, SQUEEZE, EXPAND, strict=True)]
+        fires = [
+            Fire(i, s, e, dwc, bypass, share3x3) for i, s, e in zip(inputs, SQUEEZE, EXPAND, strict=True)
+        ]
         self.fire2, self.fire3, self.fire4, self.fire5, self.fire6, self.fire7, self.fire8, self.fire9 = fires
         self.widths = (stem, 2 * EXPAND[1], 2 * EXPAND[3], 2 * EXPAND[5], 2 * EXPAND[7])
 
@@ -105,16 +135,16 @@ class Backbone(nn.Module):
             .indices.sort()
             .values
         )
-        own = dict(self.named_parameters())
         with torch.no_grad():
             self.stem.weight.copy_(state["features.0.weight"][keep])
             if self.stem.bias is not None:
                 self.stem.bias.copy_(state["features.0.bias"][keep])
             for number, index in zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True):
-                for layer in ("squeeze", "expand1x1", "expand3x3"):
-                    for kind in ("weight", "bias"):
-                        value = state[f"features.{index}.{layer}.{kind}"]
-                        if number == 2 and layer == "squeeze" and kind == "weight":
-                            value = value[:, keep]
-                        if own[f"fire{number}.{layer}.{kind}"].shape == value.shape:
-                            own[f"fire{number}.{layer}.{kind}"].copy_(value)
+                start = f"features.{index}."
+                weights = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+                fire = self.get_submodule(f"fire{number}")
+                assert isinstance(fire, Fire) and fire.squeeze.bias is not None
+                squeeze = weights["squeeze.weight"]
+                fire.squeeze.weight.copy_(squeeze[:, keep] if number == 2 else squeeze)
+                fire.squeeze.bias.copy_(weights["squeeze.bias"])
+                fire.start_from(weights)

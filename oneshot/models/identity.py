@@ -1,5 +1,6 @@
 """From aligned samples of the maps to a 1000-d embedding, and the refinement of the landmarks on the way."""
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -107,14 +108,22 @@ class DeepHalf(nn.Module):
     EdgeFace-XXS (George et al. 2024, arXiv:2307.01838) is this network in timm's form; `start_from` copies
     its weights. Its last layer, 168 to 512, is folded with a fixed isometry into 168 to 1000, which keeps
     every cosine.
+
+    Args:
+        blocks: of the six at 7x7, how many to keep: the last one, whose attention looks across the face, and
+            the rest evenly from the first on. They keep the names, and so the weights, that they have there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: int = 6) -> None:
         super().__init__()
         import timm
 
         whole: Any = timm.create_model("edgenext_xx_small", num_classes=0)
         self.stage3: nn.Module = whole.stages[2]
+        all_blocks: Any = self.stage3.blocks
+        last = len(all_blocks) - 1
+        kept = {round(float(i)) for i in torch.linspace(0, last - 1, blocks - 1)} | {last}
+        self.stage3.blocks = nn.Sequential(OrderedDict((str(i), all_blocks[i]) for i in sorted(kept)))
         self.stage4: nn.Module = whole.stages[3]
         for block in [*self.stage3.modules(), *self.stage4.modules()]:
             if isinstance(getattr(block, "conv_dw", None), nn.Conv2d):
@@ -135,8 +144,7 @@ class DeepHalf(nn.Module):
             "head.norm.": self.norm,
         }
         for prefix, module in parts.items():
-            own = {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}
-            module.load_state_dict(own)
+            module.load_state_dict({k: state[prefix + k].float() for k in module.state_dict()})
         with torch.no_grad():
             self.out.weight.copy_(isometry @ state["head.fc.weight"].float())
             self.out.bias.copy_(isometry @ state["head.fc.bias"].float())

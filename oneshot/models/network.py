@@ -7,7 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oneshot.models.align import Template, apply_similarity, sample, template_to_image
+from oneshot.errors import OneShotError
+from oneshot.models.align import (
+    Places,
+    Template,
+    apply_similarity,
+    by_face,
+    by_slot,
+    sample,
+    template_to_image,
+)
 from oneshot.models.backbone import Backbone, Maps
 from oneshot.models.head import DetectionHead
 from oneshot.models.identity import EMBEDDING, Bridge, DeepHalf, FireTail, Refinement
@@ -22,11 +31,12 @@ class NetworkConfig:
     Attributes:
         form: the identity head: a recogniser's deep half on the aligned grid, SqueezeFacePoseNet's own
             fire6-9 there, or one 1x1 convolution at the face's centre (the plain YOLO form).
-        stem, dwc, bypass: see `Backbone`.
+        stem, dwc, bypass, share3x3: see `Backbone`; share3x3 in eighths, from 1/8 to 7/8.
         thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is.
         bridge: width of the bridge's 3x3 convolution.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
+        deep_blocks: see `DeepHalf`; 1 to 6.
     """
 
     form: Form = "aligned"
@@ -38,6 +48,14 @@ class NetworkConfig:
     bridge_fine: int = 32
     head: int = 64
     refinements: int = 2
+    share3x3: float = 0.5
+    deep_blocks: int = 6
+
+    def __post_init__(self) -> None:
+        if not 1 <= 8 * self.share3x3 <= 7 or 8 * self.share3x3 % 1:
+            raise OneShotError(f"network.share3x3={self.share3x3}: give an eighth, from 0.125 to 0.875")
+        if self.deep_blocks not in range(1, 7):
+            raise OneShotError(f"network.deep_blocks={self.deep_blocks}: there are six; give 1 to 6")
 
     def as_dict(self) -> dict[str, object]:
         """As it is written into the weights' file."""
@@ -50,7 +68,7 @@ class OneShotNet(nn.Module):
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
         self.config = config = config or NetworkConfig()
-        self.backbone = Backbone(config.stem, config.dwc, config.bypass)
+        self.backbone = Backbone(config.stem, config.dwc, config.bypass, config.share3x3)
         w2, w4, w8, w16, w32 = self.backbone.widths
         self.head = DetectionHead((w8, w16, w32), config.head)
         t2, t4, t8 = config.thin
@@ -60,7 +78,7 @@ class OneShotNet(nn.Module):
         self.template = Template()
         if config.form == "aligned":
             self.bridge = Bridge(t2 or w2, t4 + t8, config.bridge, fine_width=config.bridge_fine)
-            self.deep = DeepHalf()
+            self.deep = DeepHalf(config.deep_blocks)
         elif config.form == "fire":
             self.tail = FireTail(t4 + t8)
         else:
@@ -74,37 +92,45 @@ class OneShotNet(nn.Module):
         """The three maps that are sampled."""
         return self.thin2(s2), self.thin4(s4), self.thin8(s8)
 
-    def refine(self, thin4: Tensor, thin8: Tensor, landmarks: Tensor) -> Tensor:
-        """One correction of landmarks (B * K, 5, 2), pixels."""
+    def refine(self, thin4: Tensor, thin8: Tensor, landmarks: Tensor, places: Places | None = None) -> Tensor:
+        """One correction of landmarks (N, 5, 2), pixels: of K faces a picture (N = B * K), or at `places`."""
         transform = template_to_image(landmarks, self.template.landmarks)
-        points = apply_similarity(transform, self.template.wide14)
-        sampled = torch.cat((sample(thin4, points, 4, 14), sample(thin8, points, 8, 14)), 1)
-        return apply_similarity(transform, self.template.landmarks + self.refinement(sampled).float())
+        sampled = coarse_samples(thin4, thin8, by_slot(transform, places), self.template.wide14)
+        offsets = self.refinement(by_face(sampled, places)).float()
+        return apply_similarity(transform, self.template.landmarks + offsets)
 
-    def features(self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor) -> Tensor:
-        """The bridge's output (B * K, 48, 14, 14) at landmarks (B * K, 5, 2); `aligned` only."""
-        return self.bridge(*self.samples(thin2, thin4, thin8, landmarks))
+    def features(
+        self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor, places: Places | None = None
+    ) -> Tensor:
+        """The bridge's output (N, 48, 14, 14) at landmarks (N, 5, 2); `aligned` only."""
+        return self.bridge(*self.samples(thin2, thin4, thin8, landmarks, places))
 
     def samples(
-        self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor
+        self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor, places: Places | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Aligned samples: stride 2 (B * K, C, 28, 28), strides 4 and 8 joined (B * K, C, 14, 14)."""
-        transform = template_to_image(landmarks, self.template.landmarks)
-        points = apply_similarity(transform, self.template.grid14)
-        coarse = torch.cat((sample(thin4, points, 4, 14), sample(thin8, points, 8, 14)), 1)
-        return sample(thin2, apply_similarity(transform, self.template.grid28), 2, 28), coarse
+        """Aligned samples: stride 2 (N, C, 28, 28), strides 4 and 8 joined (N, C, 14, 14)."""
+        transform = by_slot(template_to_image(landmarks, self.template.landmarks), places)
+        coarse = coarse_samples(thin4, thin8, transform, self.template.grid14)
+        fine = sample(thin2, apply_similarity(transform, self.template.grid28), 2, 28)
+        return by_face(fine, places), by_face(coarse, places)
 
-    def embed(self, sampled: tuple[Tensor, ...], landmarks: Tensor) -> Tensor:
-        """Embeddings (B * K, 1000), L2-normalised, of faces aligned by landmarks (B * K, 5, 2), pixels.
+    def embed(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
+        """Embeddings (N, 1000), L2-normalised, of faces aligned by landmarks (N, 5, 2), pixels.
 
         `sampled` holds the three thinned maps; the `cell` form reads maps at strides 8, 16, 32 after them.
         """
         if self.config.form == "aligned":
-            out = self.deep(self.features(sampled[0], sampled[1], sampled[2], landmarks))
+            out = self.deep(self.features(sampled[0], sampled[1], sampled[2], landmarks, places))
         elif self.config.form == "fire":
-            out = self.tail(self.samples(sampled[0], sampled[1], sampled[2], landmarks)[1])
+            out = self.tail(self.samples(sampled[0], sampled[1], sampled[2], landmarks, places)[1])
         else:
-            centre = landmarks.mean(1, keepdim=True)
+            centre = by_slot(landmarks.mean(1, keepdim=True), places)
             cells = [sample(m, centre, s, 1) for m, s in zip(sampled[3:], (8, 16, 32), strict=True)]
-            out = self.cell(torch.cat(cells, 1).flatten(1))
+            out = self.cell(by_face(torch.cat(cells, 1), places).flatten(1))
         return F.normalize(out.float(), dim=1)
+
+
+def coarse_samples(thin4: Tensor, thin8: Tensor, transform: Tensor, grid: Tensor) -> Tensor:
+    """Strides 4 and 8 joined (B, C, K, 14, 14) on a grid of the template, moved by transforms (B * K, 4)."""
+    points = apply_similarity(transform, grid)
+    return torch.cat((sample(thin4, points, 4, 14), sample(thin8, points, 8, 14)), 1)

@@ -6,33 +6,34 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
+from oneshot.models.align import Places, places_of
 from oneshot.models.boxcode import anchor_points, decode_boxes, decode_landmarks, flatten_levels, level_sizes
 from oneshot.models.network import OneShotNet
 
 
 class Cells(NamedTuple):
-    """What the head says of one image; row i is one cell, of all levels in order."""
+    """What the head says of a batch of images; row i is one cell, of all levels in order."""
 
-    boxes: Tensor  # (A, 4) xyxy, pixels
-    scores: Tensor  # (A,)
-    raw: Tensor  # (A, 15), the head's outputs
+    boxes: Tensor  # (B, A, 4) xyxy, pixels
+    scores: Tensor  # (B, A)
+    raw: Tensor  # (B, A, 15), the head's outputs
     points: Tensor  # (A, 2), anchor points, pixels
     strides: Tensor  # (A,)
 
 
-def decode(net: OneShotNet, image: Tensor) -> tuple[Cells, tuple[Tensor, ...]]:
-    """The dense half of the pass: image (1, H, W, 3) uint8 RGB, H and W multiples of 32.
+def decode(net: OneShotNet, images: Tensor) -> tuple[Cells, tuple[Tensor, ...]]:
+    """The dense half of the pass: images (B, H, W, 3) uint8 RGB, H and W multiples of 32.
 
     Returns:
         Every cell's box and score, and the maps that faces are sampled from.
     """
-    maps = net.backbone(image.permute(0, 3, 1, 2).float())
-    raw = flatten_levels(net.detect(maps))[0].float()
-    points, strides = anchor_points(level_sizes(image.shape[1], image.shape[2]), image.device)
-    boxes = decode_boxes(raw[:, :4], points, strides)
+    maps = net.backbone(images.permute(0, 3, 1, 2).float())
+    raw = flatten_levels(net.detect(maps)).float()
+    points, strides = anchor_points(level_sizes(images.shape[1], images.shape[2]), images.device)
+    boxes = decode_boxes(raw[..., :4], points, strides)
     sampled = net.thinned(maps.s2, maps.s4, maps.s8)
     cells = (maps.s8, maps.s16, maps.s32) if net.config.form == "cell" else ()
-    return Cells(boxes, raw[:, 4].sigmoid(), raw, points, strides), (*sampled, *cells)
+    return Cells(boxes, raw[..., 4].sigmoid(), raw, points, strides), (*sampled, *cells)
 
 
 def coarse_landmarks(raw: Tensor, points: Tensor, strides: Tensor) -> Tensor:
@@ -40,23 +41,27 @@ def coarse_landmarks(raw: Tensor, points: Tensor, strides: Tensor) -> Tensor:
     return decode_landmarks(raw[:, 5:], points, strides)
 
 
-def describe(net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor) -> tuple[Tensor, Tensor]:
+def describe(
+    net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None
+) -> tuple[Tensor, Tensor]:
     """The per-face half: coarse landmarks (N, 5, 2) to refined ones and embeddings (N, 1000)."""
-    landmarks = refined(net, sampled, landmarks)
-    return landmarks, net.embed(sampled, landmarks)
+    landmarks = refined(net, sampled, landmarks, places)
+    return landmarks, net.embed(sampled, landmarks, places)
 
 
-def refined(net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor) -> Tensor:
+def refined(
+    net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None
+) -> Tensor:
     """Coarse landmarks (N, 5, 2), corrected as often as the network does it."""
     for _ in range(net.config.refinements):
-        landmarks = net.refine(sampled[1], sampled[2], landmarks)
+        landmarks = net.refine(sampled[1], sampled[2], landmarks, places)
     return landmarks
 
 
 def suppress(
     boxes: Tensor, scores: Tensor, score_threshold: float, iou_threshold: float, max_faces: int
 ) -> Tensor:
-    """Rows that survive the score threshold and non-maximum suppression, best first."""
+    """Rows of one image that survive the score threshold and non-maximum suppression, best first."""
     rows = torch.nonzero(scores > score_threshold).squeeze(1)
     return rows[nms(boxes[rows], scores[rows], iou_threshold)[:max_faces]]
 
@@ -64,28 +69,33 @@ def suppress(
 @torch.inference_mode()
 def one_pass(
     net: OneShotNet,
-    image: Tensor,
+    images: Tensor,
     score_threshold: float,
     iou_threshold: float,
     max_faces: int,
     embed: bool = True,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB.
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The faces of images (B, H, W, 3) uint8 RGB, at most `max_faces` of each.
 
-    Without `embed` the identity head is not run, and the embeddings are (N, 0).
+    Returns:
+        Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) and the image that each face is
+        of, (N,) int64: image after image, best first. Without `embed` the identity head is not run, and the
+        embeddings are (N, 0).
     """
-    cells, sampled = decode(net, image)
-    rows = suppress(cells.boxes, cells.scores, score_threshold, iou_threshold, max_faces)
+    cells, sampled = decode(net, images)
+    kept = [
+        suppress(boxes, scores, score_threshold, iou_threshold, max_faces)
+        for boxes, scores in zip(cells.boxes, cells.scores, strict=True)
+    ]
+    rows = torch.cat(kept)
+    which = torch.cat([torch.full_like(some, i) for i, some in enumerate(kept)])
+    boxes, scores = cells.boxes[which, rows], cells.scores[which, rows]
     if not len(rows):
-        return (
-            cells.boxes[:0],
-            cells.scores[:0],
-            cells.boxes.new_zeros(0, 5, 2),
-            cells.boxes.new_zeros(0, 1000 if embed else 0),
-        )
-    coarse = coarse_landmarks(cells.raw[rows], cells.points[rows], cells.strides[rows])
+        return boxes, scores, boxes.new_zeros(0, 5, 2), boxes.new_zeros(0, 1000 if embed else 0), which
+    coarse = coarse_landmarks(cells.raw[which, rows], cells.points[rows], cells.strides[rows])
+    places = places_of(which, len(images))
     if embed:
-        landmarks, embeddings = describe(net, sampled, coarse)
+        landmarks, embeddings = describe(net, sampled, coarse, places)
     else:
-        landmarks, embeddings = refined(net, sampled, coarse), coarse.new_zeros(len(rows), 0)
-    return cells.boxes[rows], cells.scores[rows], landmarks, embeddings
+        landmarks, embeddings = refined(net, sampled, coarse, places), coarse.new_zeros(len(rows), 0)
+    return boxes, scores, landmarks, embeddings, which

@@ -25,11 +25,12 @@ class Backend(Protocol):
         iou_threshold: float,
         max_faces: int,
         embed: bool = True,
-    ) -> tuple[Floats, Floats, Floats, Floats]:
-        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2) and embeddings (N, D), best first, NMS done.
+    ) -> tuple[Floats, Floats, Floats, Floats, NDArray[np.int64]]:
+        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, D) and pictures (N,), NMS done.
 
-        `image` is (1, H, W, 3) RGB, H and W multiples of 32; coordinates are its pixels. Without `embed` the
-        work for the embeddings is spared, and they are (N, 0).
+        `image` is (B, H, W, 3) RGB, H and W multiples of 32; coordinates are its pixels. `pictures` says
+        which of the B a face is of: picture after picture, best first, at most `max_faces` of each. Without
+        `embed` the work for the embeddings is spared, and they are (N, 0).
         """
         ...
 

@@ -15,6 +15,9 @@ from oneshot.types import Floats
 
 INPUTS = {"image", "score_threshold", "iou_threshold", "max_faces"}
 OUTPUTS = ("boxes", "scores", "landmarks", "embeddings")
+WHICH = "images"
+"""The output that says which picture a face is of; older files take one picture and lack it."""
+
 CPU = "CPUExecutionProvider"
 QUIET = 3
 """ONNX Runtime's severity "error": its warnings name nodes, which tell a user nothing."""
@@ -67,8 +70,10 @@ class OnnxBackend:
         )
         # What has a default is listed apart from the inputs that must be given.
         inputs = {i.name for i in (*self.session.get_inputs(), *self.session.get_overridable_initializers())}
-        if inputs != INPUTS or not set(OUTPUTS) <= {o.name for o in self.session.get_outputs()}:
+        outputs = {o.name for o in self.session.get_outputs()}
+        if inputs != INPUTS or not set(OUTPUTS) <= outputs:
             raise foreign
+        self.takes_batches = WHICH in outputs
         try:
             return dict(json.loads(self.session.get_modelmeta().custom_metadata_map["oneshot"]))
         except (KeyError, ValueError, TypeError):
@@ -82,7 +87,9 @@ class OnnxBackend:
         """
         if self._finder is None:
             whole = self._path.suffix == ".ort"
-            self._finder = self.session if whole else self._load(only(self._path.read_bytes(), OUTPUTS[:3]))
+            self._finder = (
+                self.session if whole else self._load(only(self._path.read_bytes(), (*OUTPUTS[:3], WHICH)))
+            )
         return self._finder
 
     def run(
@@ -92,23 +99,24 @@ class OnnxBackend:
         iou_threshold: float,
         max_faces: int,
         embed: bool = True,
-    ) -> tuple[Floats, Floats, Floats, Floats]:
-        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB.
-
-        Without `embed` the identity head is not run, and the embeddings are (N, 0).
-        """
-        feeds = {
-            "image": image,
+    ) -> tuple[Floats, Floats, Floats, Floats, NDArray[np.int64]]:
+        """As `Backend.run`; a file that takes one picture a run is run once for each."""
+        session, wanted = (self.session, OUTPUTS) if embed else (self.finder, OUTPUTS[:3])
+        settings = {
             "score_threshold": np.array(score_threshold, np.float32),
             "iou_threshold": np.array(iou_threshold, np.float32),
             "max_faces": np.array(max_faces, np.int64),
         }
-        if embed:
-            boxes, scores, landmarks, embeddings = self.session.run(OUTPUTS, feeds)
+        if self.takes_batches:
+            *found, which = session.run((*wanted, WHICH), {"image": image, **settings})
         else:
-            boxes, scores, landmarks = self.finder.run(OUTPUTS[:3], feeds)
-            embeddings = np.empty((len(scores), 0), np.float32)
-        return boxes, scores, landmarks, embeddings
+            each = [session.run(wanted, {"image": one[None], **settings}) for one in image]
+            found = [np.concatenate(parts) for parts in zip(*each, strict=True)]
+            which = np.repeat(np.arange(len(each)), [len(scores) for _, scores, *_ in each])
+        if not embed:
+            found.append(np.empty((len(which), 0), np.float32))
+        boxes, scores, landmarks, embeddings = found
+        return boxes, scores, landmarks, embeddings, which
 
 
 def _check_available(asked: Sequence[str], available: Sequence[str]) -> None:

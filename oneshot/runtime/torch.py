@@ -40,14 +40,11 @@ class TorchBackend:
         iou_threshold: float,
         max_faces: int,
         embed: bool = True,
-    ) -> tuple[Array, Array, Array, Array]:
-        """Boxes (N, 4), scores (N,), landmarks (N, 5, 2), embeddings (N, 1000) of (1, H, W, 3) uint8 RGB.
-
-        Without `embed` the identity head is not run, and the embeddings are (N, 0).
-        """
+    ) -> tuple[Array, Array, Array, Array, NDArray[np.int64]]:
+        """As `Backend.run`."""
         out = one_pass(self.net, torch.from_numpy(image), score_threshold, iou_threshold, max_faces, embed)
-        boxes, scores, landmarks, embeddings = (t.numpy() for t in out)
-        return boxes, scores, landmarks, embeddings
+        boxes, scores, landmarks, embeddings, images = (t.numpy() for t in out)
+        return boxes, scores, landmarks, embeddings, images
 
     @torch.inference_mode()
     def embed(self, image: NDArray[np.uint8], landmarks: Array) -> Array:

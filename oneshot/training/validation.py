@@ -34,14 +34,14 @@ def detection_figures(
         image = torch.from_numpy(scene.image)[None].to(device)
         with torch.autocast(device.type, torch.bfloat16):
             cells, _ = decode(net, image)
-        rows = suppress(cells.boxes, cells.scores, 0.02, 0.45, 200)
-        coarse = coarse_landmarks(cells.raw[rows], cells.points[rows], cells.strides[rows]).cpu()
+        rows = suppress(cells.boxes[0], cells.scores[0], 0.02, 0.45, 200)
+        coarse = coarse_landmarks(cells.raw[0, rows], cells.points[rows], cells.strides[rows]).cpu()
         truth = torch.from_numpy(np.asarray(scene.labels.boxes, np.float32)).view(-1, 4)
         ignore = torch.from_numpy(np.asarray(scene.labels.ignore, np.float32)).view(-1, 4)
         free = torch.ones(len(truth), dtype=torch.bool)
         faces += len(truth)
         for box, score, points in zip(
-            cells.boxes[rows].cpu(), cells.scores[rows].tolist(), coarse, strict=True
+            cells.boxes[0, rows].cpu(), cells.scores[0, rows].tolist(), coarse, strict=True
         ):
             overlap = box_iou(box[None], truth)[0] * free
             if len(overlap) and float(overlap.max()) >= 0.5:
