@@ -18,6 +18,14 @@ def check_writable(path: Path) -> None:
         raise OneShotError(f"{path}: the folder {path.parent} cannot be written; choose another")
 
 
+def make_folder(path: Path) -> None:
+    """Create a folder for outputs, unless it is there; OneShotError where that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OneShotError(f"{path}: cannot be made a folder ({error.strerror}); choose another") from None
+
+
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """A temporary name beside `path`, of the same suffix, moved into its place when the block is left.

@@ -35,7 +35,7 @@ from oneshot.evaluation import (
 )
 from oneshot.evaluation.people import read_index
 from oneshot.evaluation.verification import chi_square, cosine
-from oneshot.files import check_writable
+from oneshot.files import check_writable, make_folder
 from oneshot.image import read_image
 from oneshot.predictor import OneShot
 from oneshot.runtime import default_weights
@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         cv2.setNumThreads(args.threads)
     if args.json:
         check_writable(args.json)  # now, not after half an hour
+    if getattr(args, "plots", None):
+        make_folder(args.plots)
     result = args.command(args)
     report.print_table(f"{args.name} ({args.weights or 'shipped weights'})", result)
     if args.json:

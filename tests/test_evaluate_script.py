@@ -174,8 +174,7 @@ def test_pose_measures_recognisers_and_the_outlook_and_plots(
     script: ModuleType, folder: Path, recogniser_weights: Path
 ) -> None:
     pytest.importorskip("matplotlib")
-    out, drawn = folder / "pose.json.out", folder / "plots"
-    drawn.mkdir()
+    out, drawn = folder / "pose.json.out", folder / "plots" / "new"
     options = [
         "--fast",
         "--outlook",

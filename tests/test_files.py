@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oneshot import OneShotError
-from oneshot.files import check_writable, replacing
+from oneshot.files import check_writable, make_folder, replacing
 
 
 def test_the_file_appears_at_the_end_and_replaces_an_older_one(tmp_path: Path) -> None:
@@ -44,3 +44,13 @@ def test_what_cannot_be_written_is_said_before(tmp_path: Path) -> None:
         with pytest.raises(OneShotError, match=message), replacing(path):
             pass
     check_writable(tmp_path / "a")
+
+
+def test_a_folder_is_made_unless_a_file_is_there(tmp_path: Path) -> None:
+    for _ in range(2):
+        make_folder(tmp_path / "a" / "b")
+        assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OneShotError, match="cannot be made a folder"):
+            make_folder(place)
