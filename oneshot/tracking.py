@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from oneshot.embeddings import normalised
 from oneshot.gallery import Gallery
 from oneshot.quality import assess
 from oneshot.types import Faces, Floats, Image, Match
@@ -68,8 +69,7 @@ class Track:
     def template(self) -> Floats:
         """(D,) float32: the mean of its best looks, weighted by their quality, L2-normalised."""
         total = sum(quality * embedding for quality, embedding in self._looks)
-        mean = np.asarray(total, np.float32)
-        return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
+        return normalised(np.asarray(total, np.float32))
 
     def known(self, threshold: float) -> bool:
         """Whether it has a name, clearly, and from as many looks as count."""

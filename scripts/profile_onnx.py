@@ -28,6 +28,7 @@ from oneshot.errors import OneShotError, explained
 from oneshot.evaluation import timing
 from oneshot.evaluation.report import write_json
 from oneshot.files import check_writable
+from oneshot.predictor import SCORE_THRESHOLD
 from oneshot.runtime import default_weights
 from oneshot.runtime.onnx import OUTPUTS, QUIET, OnnxBackend
 from oneshot.types import Image
@@ -69,7 +70,7 @@ def profile(weights: Path, image: Image, faces: int, rounds: int) -> tuple[list[
     options.enable_profiling = True
     inputs = {
         "image": np.ascontiguousarray(image[None, ..., ::-1]),
-        "score_threshold": np.array(info.get("score_threshold", 0.5), np.float32),
+        "score_threshold": np.array(info.get("score_threshold", SCORE_THRESHOLD), np.float32),
         "max_faces": np.array(faces, np.int64),
     }
     with tempfile.TemporaryDirectory() as folder:

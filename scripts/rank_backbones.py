@@ -16,7 +16,7 @@ import csv
 import json
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -30,14 +30,17 @@ from rich.table import Table
 from oneshot.errors import OneShotError, explained
 from oneshot.evaluation.plots import plot_front
 from oneshot.evaluation.report import write_json
+from oneshot.evaluation.timing import timed
 from oneshot.export import export_onnx
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.weights import load_network, start_network
+from oneshot.predictor import IOU_THRESHOLD, SCORE_THRESHOLD
 from oneshot.runtime.onnx import OnnxBackend
 from oneshot.training.checkpoint import NAME
 from oneshot.training.config import TrainConfig, load_config
 from oneshot.training.identity import VALIDATION_SCALES, IdentityStage
 from oneshot.training.loop import train
+from oneshot.types import Image
 
 VARIANTS = {
     "base": NetworkConfig(),
@@ -56,7 +59,7 @@ VARIANTS = {
 FACES = (1, 10)
 SIDE = 320
 CONFIG = Path(__file__).resolve().parent / "configs" / "identity.toml"
-INFO: dict[str, Any] = {"score_threshold": 0.5, "iou_threshold": 0.45}
+INFO: dict[str, Any] = {"score_threshold": SCORE_THRESHOLD, "iou_threshold": IOU_THRESHOLD}
 CONSOLE = Console()
 
 
@@ -92,21 +95,15 @@ def times(files: Mapping[str, Path], faces: int, rounds: int) -> dict[str, float
     Untrained heads find what they will: the `faces` best cells are taken for them, overlapping or not.
     """
     image = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
-    runs = {}
-    for name, path in files.items():
+
+    def best(path: Path) -> Callable[[Image], int]:
         backend = OnnxBackend(path, threads=1)
         least = float(backend.run(image, 0.0, 1.0, faces + 1)[1][-1])
-        runs[name] = (backend, (image, least, 1.0, faces))
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 3):
-        for name in list(runs)[:: 1 if turn % 2 else -1]:
-            backend, arguments = runs[name]
-            start = perf_counter()
-            found = backend.run(*arguments)[0]
-            if turn >= 3:
-                taken[name].append(1000 * (perf_counter() - start))
-            assert len(found) == faces
-    return {name: statistics.median(ms) for name, ms in taken.items()}
+        return lambda picture: len(backend.run(picture, least, 1.0, faces)[1])
+
+    runs = timed({name: best(path) for name, path in files.items()}, [image], rounds)
+    assert {found for done in runs.values() for _, found in done} == {faces}
+    return {name: statistics.median(ms for ms, _ in done) for name, done in runs.items()}
 
 
 def judged(name: str, config: TrainConfig, stage: IdentityStage, out: Path, rounds: int) -> dict[str, Any]:

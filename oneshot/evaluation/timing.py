@@ -4,15 +4,17 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 
 from oneshot.errors import OneShotError
 from oneshot.evaluation.data import TarImages
-from oneshot.evaluation.pipelines import REFERENCE, Pipeline, Run
+from oneshot.evaluation.pipelines import REFERENCE, Run
 from oneshot.types import Image
+
+Done = TypeVar("Done")
 
 LFW_FACE = 150
 """Pixels: the middle of an LFW photo (250), holding its person's face and hardly ever another's."""
@@ -66,11 +68,11 @@ def canvas(faces: Sequence[Image], side: int) -> Image:
 
 
 def timed(
-    pipelines: Mapping[str, Pipeline],
+    pipelines: Mapping[str, Callable[[Image], Done]],
     images: Sequence[Image],
     rounds: int,
     clock: Callable[[], float] = perf_counter,
-) -> dict[str, list[tuple[float, Run]]]:
+) -> dict[str, list[tuple[float, Done]]]:
     """(milliseconds, what was done) of each run, by pipeline.
 
     Every pipeline sees every image once to warm up. Then they take turns on each image, each round
@@ -79,7 +81,7 @@ def timed(
     for pipeline in pipelines.values():
         for image in images:
             pipeline(image)
-    runs: dict[str, list[tuple[float, Run]]] = {name: [] for name in pipelines}
+    runs: dict[str, list[tuple[float, Done]]] = {name: [] for name in pipelines}
     names = list(pipelines)
     for turn in range(rounds):
         first = turn % len(names)

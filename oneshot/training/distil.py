@@ -15,10 +15,10 @@ from oneshot.models.identity import EMBEDDING
 from oneshot.models.squeezefaceposenet import DESCRIPTOR, SqueezeFacePoseNet
 from oneshot.training.config import TrainConfig
 from oneshot.training.crops import Crops
-from oneshot.training.identity import VALIDATION_SCALES, IdentityStage, clean_views, validation_canvas
+from oneshot.training.identity import VALIDATION_SCALES, IdentityStage
 from oneshot.training.identity_losses import cosine_loss, pairs_loss
 from oneshot.training.validation import tar_at_far
-from oneshot.training.views import jitter_landmarks, make_views
+from oneshot.training.views import jitter_landmarks
 
 
 class DistilStage:
@@ -42,11 +42,7 @@ class DistilStage:
         config, identity = self.config, self.identity
         rng = torch.Generator().manual_seed((config.seed << 32) + step)
         faces, crops = [], []
-        for part, canvas, scales in zip(
-            identity.rows(step).chunk(len(config.canvases)), config.canvases, config.scales, strict=True
-        ):
-            landmarks = identity.train.landmarks[part].to(self.device)
-            views, truth = make_views(identity.pixels[part], landmarks, canvas, scales, rng)
+        for views, truth in identity.views(identity.rows(step), rng):
             crops.append(identity.teacher.crop(views, truth))
             faces.append(identity.teacher.crop(views, jitter_landmarks(truth, rng, 0.05, 0.03), self.grid))
         target = identity.teach(torch.cat(crops))[1]
@@ -69,11 +65,7 @@ class DistilStage:
         figures: dict[str, float] = {}
         for name, scale in VALIDATION_SCALES.items():
             parts = []
-            for rows in torch.arange(len(held)).split(128):
-                views, truth = clean_views(
-                    held.pixels[rows], held.landmarks[rows], validation_canvas(scale), scale
-                )
-                views, truth = views.to(self.device), truth.to(self.device)
+            for views, truth in identity.held_views(scale):
                 found = self.describe(net, identity.teacher.crop(views, truth, self.grid))
                 parts.append((found, identity.teach(identity.teacher.crop(views, truth))[1]))
             own, target = (F.normalize(torch.cat(p).cpu(), dim=1) for p in zip(*parts, strict=True))

@@ -1,5 +1,6 @@
 """Stage 1: the identity half on face crops, taught by dense hints (docs/design.md)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -65,17 +66,28 @@ class IdentityStage:
             self.order = (epoch, torch.randperm(len(self.train), generator=rng))
         return self.order[1][position * self.config.batch : (position + 1) * self.config.batch]
 
+    def views(self, rows: Tensor, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """`make_views` of these crops, an equal part of them on each of the config's canvases."""
+        config = self.config
+        for part, canvas, scales in zip(
+            rows.chunk(len(config.canvases)), config.canvases, config.scales, strict=True
+        ):
+            landmarks = self.train.landmarks[part].to(self.device)
+            yield make_views(self.pixels[part], landmarks, canvas, scales, rng)
+
+    def held_views(self, scale: float) -> Iterator[tuple[Tensor, Tensor]]:
+        """Held-out crops, some at a time: views with faces at `scale` times the template, landmarks."""
+        canvas = max(64, int(-(-128 * scale / CROP_SCALE // 32) * 32))
+        for rows in torch.arange(len(self.held)).split(128):
+            views, truth = clean_views(self.held.pixels[rows], self.held.landmarks[rows], canvas, scale)
+            yield views.to(self.device), truth.to(self.device)
+
     def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:
         """Named losses of one step, weighted as the config says."""
         config = self.config
         rng = torch.Generator().manual_seed((config.seed << 32) + step)
         rows = self.rows(step)
-        views = []
-        for part, canvas, scales in zip(
-            rows.chunk(len(config.canvases)), config.canvases, config.scales, strict=True
-        ):
-            landmarks = self.train.landmarks[part].to(self.device)
-            views.append(make_views(self.pixels[part], landmarks, canvas, scales, rng))
+        views = list(self.views(rows, rng))
         crops = torch.cat([self.teacher.crop(*view) for view in views])
         hint, target = self.teach(crops)
         samples, refined_all, truth_all = [], [], []
@@ -128,11 +140,8 @@ class IdentityStage:
         rng = torch.Generator().manual_seed(7)
         figures: dict[str, float] = {}
         for name, scale in VALIDATION_SCALES.items():
-            canvas = validation_canvas(scale)
             parts: list[tuple[Tensor, ...]] = []
-            for rows in torch.arange(len(self.held)).split(128):
-                views, truth = clean_views(self.held.pixels[rows], self.held.landmarks[rows], canvas, scale)
-                views, truth = views.to(self.device), truth.to(self.device)
+            for views, truth in self.held_views(scale):
                 with torch.autocast(self.device.type, torch.bfloat16):
                     target = self.teach(self.teacher.crop(views, truth))[1]
                     maps = net.backbone(views.contiguous(memory_format=torch.channels_last))
@@ -158,11 +167,6 @@ def refinements(net: OneShotNet, thin: tuple[Tensor, ...], landmarks: Tensor) ->
     for _ in range(net.config.refinements):
         corrections.append(net.refine(thin[1], thin[2], corrections[-1].detach()))
     return corrections[1:]
-
-
-def validation_canvas(scale: float) -> int:
-    """Side of the views in which whole crops have their faces at `scale` times the template."""
-    return max(64, int(-(-128 * scale / CROP_SCALE // 32) * 32))
 
 
 def clean_views(pixels: Tensor, landmarks: Tensor, canvas: int, scale: float) -> tuple[Tensor, Tensor]:
