@@ -5,6 +5,7 @@ python scripts/export_onnx.py --weights runs/joint/weights.safetensors --lfw lfw
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,19 @@ def main() -> None:
     )
     parser.add_argument("--score-threshold", type=float, default=0.5)
     parser.add_argument("--iou-threshold", type=float, default=0.45)
+    parser.add_argument(
+        "--refinements",
+        type=int,
+        help="times that landmarks are corrected, instead of the weights' own number",
+    )
     args = parser.parse_args()
 
     from oneshot.export import export_onnx
     from oneshot.models.weights import load_network, save_weights
 
     net, trained = load_network(args.weights)
+    if args.refinements is not None:
+        net.config = replace(net.config, refinements=args.refinements)
     info = {
         **FACTS,
         "stage": trained.get("stage"),

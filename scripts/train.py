@@ -30,12 +30,15 @@ def main() -> None:
     from oneshot.training.identity import IdentityStage
     from oneshot.training.joint import JointStage
     from oneshot.training.loop import Stage, train
+    from oneshot.training.precision import sooner
 
     config = load_config(args.config, args.changes)
     torch.manual_seed(config.seed)
     out = args.resume or args.out or Path("runs") / args.config.stem
     start = Path(config.start) if config.start else None
     models, resume, console = Path(config.models), args.resume is not None, Console()
+    if config.precision == "auto":
+        console.print(f"precision: {sooner(config.device)}, the sooner one here")
     if config.stage == "distil":
         student = start_squeezefaceposenet(FORMS[config.squeezefaceposenet], models, start, dropout=0.0)
         written = train(config, DistilStage(config), student, out, resume, console)

@@ -4,10 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from conftest import ROOT, load_script
 
 from oneshot.models.network import OneShotNet
+from oneshot.models.weights import read_info
 
 
 def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
@@ -43,3 +45,22 @@ def test_describe_counts_what_the_paper_fixes() -> None:
     # fire3 on 16x16 cells: 128 to 16, then 16 to 64 by 1x1 and by 3x3.
     assert macs["backbone.fire3"] == pytest.approx(256 * (128 * 16 + 16 * 64 * 10) / 1e6)
     assert describe.parameters(OneShotNet().backbone.fire3) == 12_432
+
+
+def grid_samples(graph: onnx.GraphProto) -> int:
+    """How many there are, in branches too."""
+    inner = [a.g for node in graph.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    return sum(node.op_type == "GridSample" for node in graph.node) + sum(map(grid_samples, inner))
+
+
+def test_export_writes_as_many_corrections_as_asked_for(tmp_path: Path) -> None:
+    weights = ROOT / "weights/oneshot.safetensors"
+    for times in (0, 1):
+        out = tmp_path / str(times)
+        done = run(
+            "export_onnx.py", "--weights", str(weights), "--out", str(out), "--refinements", str(times)
+        )
+        assert done.returncode == 0, done.stderr
+        assert read_info(out / "oneshot.safetensors")["network"]["refinements"] == times
+    none, one = (grid_samples(onnx.load(tmp_path / name / "oneshot.onnx").graph) for name in "01")
+    assert one == none + 2  # each looks at strides 4 and 8

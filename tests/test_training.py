@@ -1,5 +1,6 @@
 """The trainer, on a tiny data folder made here: it learns, it resumes exactly, it refuses what is wrong."""
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,11 @@ from oneshot.errors import OneShotError
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.squeezefaceposenet import FORMS
 from oneshot.models.weights import load_squeezefaceposenet, start_network, start_squeezefaceposenet
-from oneshot.training import loop
+from oneshot.training import loop, precision
 from oneshot.training.config import TrainConfig, from_dict, load_config, to_dict
 from oneshot.training.crops import load_crops, split_by_person
 from oneshot.training.distil import DistilStage
-from oneshot.training.identity import IdentityStage
+from oneshot.training.identity import IdentityStage, refinements
 from oneshot.training.joint import pick_faces
 from oneshot.training.views import CROP_SCALE
 
@@ -168,9 +169,72 @@ def test_fewer_crops_than_a_batch_are_refused(folders: tuple[Path, Path]) -> Non
         IdentityStage(tiny(folders, batch=25))
 
 
-def test_an_unknown_form_is_refused(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(OneShotError, match="squeezefaceposenet=round: no such form; choose from plain, gdc"):
-        tiny(folders, squeezefaceposenet="round")
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"squeezefaceposenet": "round"}, "squeezefaceposenet=round: not one of plain, gdc"),
+        ({"precision": "fp8"}, "precision=fp8: not one of auto, bf16, fp32"),
+        ({"stage": "both"}, "stage=both: not one of identity, detection"),
+    ],
+)
+def test_a_choice_that_is_none_is_refused(
+    folders: tuple[Path, Path], setting: dict[str, str], message: str
+) -> None:
+    with pytest.raises(OneShotError, match=message):
+        tiny(folders, **setting)
+
+
+def first_losses(config: TrainConfig) -> dict[str, float]:
+    torch.manual_seed(0)
+    net = start_network(config.network, Path(config.models), None).train()
+    losses = IdentityStage(config).losses(net, 0)
+    sum(losses.values(), torch.zeros(())).backward()
+    assert net.backbone.stem.weight.grad is not None
+    return {name: float(value.detach()) for name, value in losses.items()}
+
+
+def test_number_formats_and_compiled_parts_give_the_same_losses(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = first_losses(tiny(folders, precision="fp32"))
+    short = first_losses(tiny(folders, precision="bf16"))
+    assert short != exact
+    assert short == pytest.approx(exact, rel=0.05)
+    # Traced as it is for the C++ compiler, which takes a minute.
+    traced = functools.partial(torch.compile, backend="eager")
+    compiled: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda part, **how: compiled.append(part) or traced(part, **how))
+    assert first_losses(tiny(folders, precision="fp32", compile=True)) == pytest.approx(exact, rel=1e-4)
+    assert len(compiled) == 2
+
+
+def test_compiling_without_a_compiler_is_refused(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(folders[0]))
+    with pytest.raises(OneShotError, match=r"no C\+\+ compiler"):
+        IdentityStage(tiny(folders, compile=True))
+
+
+def test_auto_takes_the_format_that_is_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, layer = torch.ones(1, 4), torch.nn.Linear(4, 4)
+    for faster, kind in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        monkeypatch.setattr(precision, "_step", lambda which, faster=faster: 1.0 if which == faster else 1.3)
+        precision.sooner.cache_clear()
+        with precision.autocast(torch.device("cpu"), "auto"):
+            assert layer(x).dtype == kind
+    precision.sooner.cache_clear()
+
+
+def test_each_correction_of_a_step_starts_where_the_one_before_ended(folders: tuple[Path, Path]) -> None:
+    config = tiny(folders)
+    net = start_network(config.network, Path(config.models), None).eval()
+    torch.nn.init.normal_(net.refinement.out.weight, std=1.0)
+    thin = net.thinned(*net.backbone.fine(torch.rand(2, 3, 64, 64) * 255))
+    start = torch.from_numpy((ARCFACE_TEMPLATE - 56) * 0.4 + 32).float().expand(2, 5, 2)
+    first, second, third = refinements(net, thin, start, 3)
+    assert min((second - first).abs().max(), (third - second).abs().max()) > 0.1
+    torch.testing.assert_close(refinements(net, thin, second, 1)[0], third)
 
 
 def test_another_config_cannot_resume(folders: tuple[Path, Path], tmp_path: Path) -> None:

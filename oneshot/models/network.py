@@ -47,13 +47,15 @@ class NetworkConfig:
     bridge: int = 96
     bridge_fine: int = 32
     head: int = 64
-    refinements: int = 2
+    refinements: int = 3
     share3x3: float = 0.5
     deep_blocks: int = 6
 
     def __post_init__(self) -> None:
         if not 1 <= 8 * self.share3x3 <= 7 or 8 * self.share3x3 % 1:
             raise OneShotError(f"network.share3x3={self.share3x3}: give an eighth, from 0.125 to 0.875")
+        if self.refinements < 0:
+            raise OneShotError(f"network.refinements={self.refinements}: give 0 or more")
         if self.deep_blocks not in range(1, 7):
             raise OneShotError(f"network.deep_blocks={self.deep_blocks}: there are six; give 1 to 6")
 

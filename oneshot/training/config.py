@@ -4,16 +4,20 @@ import difflib
 import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from oneshot.errors import OneShotError
 from oneshot.models.network import NetworkConfig
 from oneshot.models.squeezefaceposenet import FORMS
+from oneshot.training.precision import Precision
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+Stage = Literal["identity", "detection", "joint", "distil"]
+CHOICES = {"stage": get_args(Stage), "squeezefaceposenet": tuple(FORMS), "precision": get_args(Precision)}
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,18 @@ class TrainConfig:
             template) for each; a step's batch is split evenly among them.
         own_landmarks: share of the faces, once `own_landmarks_from` of the steps have passed, that are
             aligned by the network's own refined landmarks instead of the true ones.
+        corrections: how often a step corrects its noisy landmarks, each learning to mend what the one before
+            left; at run time it is `network.refinements` times.
         scenes, scene_sides: composed scenes a step, and the sides (pixels) they may have.
         scene_faces: faces of one scene that are embedded. weight_detection: of all detection losses together.
         close_mosaic: share of the steps at the end in which no scene is a mosaic.
+        precision: "bf16" (autocast), "fp32", or "auto", whichever is sooner on this machine. A run repeats
+            exactly only in one of them. compile: the deep half, the bridge and the teacher by torch.compile,
+            which takes a minute and a C++ compiler.
         evaluate_every, checkpoint_minutes: steps between evaluations; minutes between checkpoints.
     """
 
-    stage: Literal["identity", "detection", "joint", "distil"] = "identity"
+    stage: Stage = "identity"
     squeezefaceposenet: str = "plain"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     data: str = "../shared/data"
@@ -61,6 +70,7 @@ class TrainConfig:
     scales: tuple[tuple[float, float], ...] = ((0.22, 0.5), (0.4, 0.85), (0.7, 1.2), (1.0, 1.5))
     own_landmarks: float = 0.5
     own_landmarks_from: float = 0.3
+    corrections: int = 2
     weight_hint: float = 1.0
     weight_cosine: float = 1.0
     weight_pairs: float = 1.0
@@ -74,12 +84,13 @@ class TrainConfig:
     evaluate_every: int = 500
     checkpoint_minutes: float = 4.0
     device: str = "cpu"
+    precision: Precision = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
-        if self.squeezefaceposenet not in FORMS:
-            raise OneShotError(
-                f"squeezefaceposenet={self.squeezefaceposenet}: no such form; choose from {', '.join(FORMS)}"
-            )
+        for key, known in CHOICES.items():
+            if getattr(self, key) not in known:
+                raise OneShotError(f"{key}={getattr(self, key)}: not one of {', '.join(known)}; choose one")
 
 
 def load_config(path: Path, overrides: list[str]) -> TrainConfig:

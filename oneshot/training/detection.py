@@ -13,6 +13,7 @@ from oneshot.models.network import OneShotNet
 from oneshot.training.assign import Assignment, FaceTargets, assign
 from oneshot.training.config import TrainConfig
 from oneshot.training.losses import DETECTION_WEIGHTS, detection_losses
+from oneshot.training.precision import autocast
 from oneshot.training.scene_compose import SceneConfig
 from oneshot.training.scene_data import load_pool
 from oneshot.training.scenes import SceneBatch, SceneBatches, scene_loader
@@ -63,7 +64,7 @@ class DetectionStage:
         batch = self.batch(step)
         targets = batch.targets.to(self.device)
         images = batch.images.to(self.device).float()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device, self.config.precision):
             maps = net.backbone(images.contiguous(memory_format=torch.channels_last))
             raw = net.detect(maps)
         sizes = level_sizes(images.shape[2], images.shape[3])
@@ -83,4 +84,4 @@ class DetectionStage:
 
     def evaluate(self, net: OneShotNet) -> dict[str, float]:
         """AP50 and landmark error on the held-out photos."""
-        return detection_figures(net, self.held, self.device)
+        return detection_figures(net, self.held, self.device, self.config.precision)

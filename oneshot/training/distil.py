@@ -17,6 +17,7 @@ from oneshot.training.config import TrainConfig
 from oneshot.training.crops import Crops
 from oneshot.training.identity import VALIDATION_SCALES, IdentityStage
 from oneshot.training.identity_losses import cosine_loss, pairs_loss
+from oneshot.training.precision import autocast
 from oneshot.training.validation import tar_at_far
 from oneshot.training.views import jitter_landmarks
 
@@ -55,7 +56,7 @@ class DistilStage:
 
     def describe(self, net: SqueezeFacePoseNet, faces: Tensor) -> Tensor:
         """Descriptors (N, 1000) float32 of aligned faces (N, 3, 113, 113), RGB 0..255."""
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device, self.config.precision):
             return net(faces.contiguous(memory_format=torch.channels_last)).float()
 
     @torch.no_grad()

@@ -1,7 +1,9 @@
 """Stage 1: the identity half on face crops, taught by dense hints (docs/design.md)."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +23,12 @@ from oneshot.training.identity_losses import (
     margin_loss,
     pairs_loss,
 )
+from oneshot.training.precision import autocast
 from oneshot.training.teacher import Teacher, load_state
 from oneshot.training.validation import tar_at_far
 from oneshot.training.views import CROP_SCALE, jitter_landmarks, make_views
+
+Teach = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 COARSE_NOISE = (0.2, 0.18)
 """Largest noise of a point and of all five together that the refinement learns to take back."""
@@ -51,6 +56,14 @@ class IdentityStage:
         centres = torch.randn(people, EMBEDDING, generator=torch.Generator().manual_seed(1))
         self.centres = nn.Parameter(centres.to(self.device))
         self.order: tuple[int, Tensor] = (-1, torch.empty(0))
+        self.finish, self.step_teacher = finish, cast(Teach, self.teacher)
+        if config.compile and not any(map(shutil.which, ("g++", "clang++"))):
+            raise OneShotError(
+                "compile=true: there is no C++ compiler (g++ or clang++); install one, or leave it out"
+            )
+        if config.compile:  # for whole batches; the faces of scenes vary in number
+            self.finish = torch.compile(finish, dynamic=False)
+            self.step_teacher = torch.compile(self.teacher, dynamic=False)
 
     @property
     def images(self) -> int:
@@ -94,12 +107,12 @@ class IdentityStage:
         outputs: list[Tensor] = []
         own = config.own_landmarks if step >= config.own_landmarks_from * config.steps else 0.0
         # One autocast for all: it keeps the weights' bfloat16 copies until it ends.
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device, self.config.precision):
             for images, truth in views:
                 images = images.contiguous(memory_format=torch.channels_last)
                 thin = net.thinned(*net.backbone.fine(images))
                 noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
-                corrections = refinements(net, thin, noisy)
+                corrections = refinements(net, thin, noisy, config.corrections)
                 near = jitter_landmarks(truth, rng, 0.05, 0.03)
                 chosen = (torch.rand(len(truth), 1, 1, generator=rng) < own).to(self.device)
                 landmarks = torch.where(chosen, corrections[-1].detach(), near)
@@ -112,9 +125,8 @@ class IdentityStage:
             losses: dict[str, Tensor] = {}
             # The bridge's batch-norms see all sizes of face at once, as at run time.
             if config.network.form == "aligned":
-                features = net.bridge(*(torch.cat(s) for s in zip(*samples, strict=True)))
+                features, embedding = self.finish(net, *(torch.cat(s) for s in zip(*samples, strict=True)))
                 losses["hint"] = config.weight_hint * hint_loss(features, hint)
-                embedding = F.normalize(net.deep(features).float(), dim=1)
             elif config.network.form == "fire":
                 embedding = F.normalize(net.tail(torch.cat([s[1] for s in samples])).float(), dim=1)
             else:
@@ -131,8 +143,9 @@ class IdentityStage:
 
     def teach(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """The teacher's hints and targets for aligned crops."""
-        with torch.autocast(self.device.type, torch.bfloat16):
-            return self.teacher(crops.contiguous(memory_format=torch.channels_last))
+        teacher = self.step_teacher if len(crops) == self.config.batch else self.teacher
+        with autocast(self.device, self.config.precision):
+            return teacher(crops.contiguous(memory_format=torch.channels_last))
 
     @torch.no_grad()
     def evaluate(self, net: OneShotNet) -> dict[str, float]:
@@ -142,14 +155,14 @@ class IdentityStage:
         for name, scale in VALIDATION_SCALES.items():
             parts: list[tuple[Tensor, ...]] = []
             for views, truth in self.held_views(scale):
-                with torch.autocast(self.device.type, torch.bfloat16):
+                with autocast(self.device, self.config.precision):
                     target = self.teach(self.teacher.crop(views, truth))[1]
                     maps = net.backbone(views.contiguous(memory_format=torch.channels_last))
                     thin = net.thinned(maps.s2, maps.s4, maps.s8)
                     sampled = (*thin, *maps[2:])
                     given = net.embed(sampled, truth)
                     noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
-                    refined = refinements(net, thin, noisy)[-1]
+                    refined = refinements(net, thin, noisy, net.config.refinements)[-1]
                     own = net.embed(sampled, refined)
                 parts.append((given, own, target, alignment_error(refined, truth)))
             given, own, target, error = (torch.cat(p).cpu() for p in zip(*parts, strict=True))
@@ -161,10 +174,16 @@ class IdentityStage:
         return figures
 
 
-def refinements(net: OneShotNet, thin: tuple[Tensor, ...], landmarks: Tensor) -> list[Tensor]:
-    """Landmarks (N, 5, 2) after each of the network's corrections; none learns through the one before it."""
+def finish(net: OneShotNet, fine: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
+    """Samples to the bridge's features and the embeddings (N, 1000), L2-normalised, float32."""
+    features = net.bridge(fine, coarse)
+    return features, F.normalize(net.deep(features).float(), dim=1)
+
+
+def refinements(net: OneShotNet, thin: tuple[Tensor, ...], landmarks: Tensor, times: int) -> list[Tensor]:
+    """Landmarks (N, 5, 2) after each of so many corrections; none learns through the one before it."""
     corrections = [landmarks]
-    for _ in range(net.config.refinements):
+    for _ in range(times):
         corrections.append(net.refine(thin[1], thin[2], corrections[-1].detach()))
     return corrections[1:]
 

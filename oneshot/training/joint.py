@@ -11,6 +11,7 @@ from oneshot.training.config import TrainConfig
 from oneshot.training.detection import DetectionStage, Seen
 from oneshot.training.identity import COARSE_NOISE, IdentityStage, refinements
 from oneshot.training.identity_losses import cosine_loss, hint_loss, landmark_loss
+from oneshot.training.precision import autocast
 from oneshot.training.views import jitter_landmarks
 
 
@@ -51,9 +52,9 @@ class JointStage:
         spread = (truth - truth.mean(1, keepdim=True)).norm(dim=2).mean(1)
         near = (coarse - truth).norm(dim=2).mean(1) < 0.8 * spread
         coarse = torch.where(near.view(-1, 1, 1), coarse, jittered)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device, self.config.precision):
             thin = net.thinned(seen.maps.s2, seen.maps.s4, seen.maps.s8)
-            corrections = refinements(net, thin, coarse)
+            corrections = refinements(net, thin, coarse, config.corrections)
             refined = corrections[-1]
             views = seen.images.repeat_interleave(config.scene_faces, 0)[chosen]
             hint, target = self.identity.teach(self.identity.teacher.crop(views, truth[chosen]))

@@ -167,5 +167,14 @@ def train(
 
 def _shape(config: dict[str, object]) -> str:
     """The part of a config that must not change over a resume."""
-    free = ("evaluate_every", "checkpoint_minutes", "device", "data", "models", "start")
+    free = (
+        "evaluate_every",
+        "checkpoint_minutes",
+        "device",
+        "data",
+        "models",
+        "start",
+        "precision",
+        "compile",
+    )
     return repr(sorted((k, repr(v)) for k, v in config.items() if k not in free))

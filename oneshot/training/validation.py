@@ -7,6 +7,7 @@ from torchvision.ops import box_area, box_iou
 
 from oneshot.models.network import OneShotNet
 from oneshot.models.one_pass import coarse_landmarks, decode, suppress
+from oneshot.training.precision import Precision, autocast
 from oneshot.training.scene_compose import whole_photo
 from oneshot.training.scene_data import Photo
 
@@ -23,7 +24,7 @@ def tar_at_far(embeddings: Tensor, identity: Tensor, far: float = 1e-3) -> float
 
 @torch.no_grad()
 def detection_figures(
-    net: OneShotNet, photos: list[Photo], device: torch.device, side: int = 448
+    net: OneShotNet, photos: list[Photo], device: torch.device, precision: Precision = "fp32", side: int = 448
 ) -> dict[str, float]:
     """AP50 of the photos (all-point interpolation, ignore regions honoured) and coarse landmark error."""
     scores: list[float] = []
@@ -32,7 +33,7 @@ def detection_figures(
     for photo in photos:
         scene = whole_photo(photo, side)
         image = torch.from_numpy(scene.image)[None].to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device, precision):
             cells, _ = decode(net, image)
         rows = suppress(cells.boxes[0], cells.scores[0], 0.02, 0.45, 200)
         coarse = coarse_landmarks(cells.raw[0, rows], cells.points[rows], cells.strides[rows]).cpu()
@@ -58,8 +59,8 @@ def detection_figures(
                 hits.append(False)
     order = np.argsort(-np.array(scores), kind="stable")
     found = np.cumsum(np.array(hits, bool)[order])
-    precision = found / np.arange(1, len(found) + 1)
-    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
+    exact = found / np.arange(1, len(found) + 1)
+    best_from_here = np.maximum.accumulate(exact[::-1])[::-1]
     recall_steps = np.diff(np.concatenate(([0], found))) / max(faces, 1)
     balance = 2 * found / (np.arange(1, len(found) + 1) + max(faces, 1))
     return {
