@@ -6,10 +6,11 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 from conftest import ROOT, load_script
 
-from oneshot.models.network import OneShotNet
-from oneshot.models.weights import read_info
+from oneshot.models.network import NetworkConfig, OneShotNet
+from oneshot.models.weights import load_network, read_info, save_weights
 
 
 def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
@@ -64,3 +65,32 @@ def test_export_writes_as_many_corrections_as_asked_for(tmp_path: Path) -> None:
         assert read_info(out / "oneshot.safetensors")["network"]["refinements"] == times
     none, one = (grid_samples(onnx.load(tmp_path / name / "oneshot.onnx").graph) for name in "01")
     assert one == none + 2  # each looks at strides 4 and 8
+
+
+def test_averaged_weights_lie_between(tmp_path: Path) -> None:
+    average = load_script("average_weights")
+    config = NetworkConfig(stem=16, thin=(0, 16, 16), bridge=16, bridge_fine=16, head=16)
+    nets = [OneShotNet(config) for _ in range(2)]
+    paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for net, path in zip(nets, paths, strict=True):
+        save_weights(path, net, {"step": 1}, half=False)
+    out = tmp_path / "mean.safetensors"
+    average.main([*map(str, paths), "--shares", "1,3", "--out", str(out)])
+    mean, info = load_network(out)
+    a, b, m = (net.backbone.fire2.squeeze.weight for net in (*nets, mean))
+    torch.testing.assert_close(m, 0.25 * a + 0.75 * b, atol=1e-3, rtol=1e-3)  # fp16
+    assert info["step"] == 1
+
+
+def test_weights_that_cannot_be_averaged_are_one_sentence(tmp_path: Path) -> None:
+    small, out = tmp_path / "small.safetensors", tmp_path / "mean.safetensors"
+    save_weights(small, OneShotNet(NetworkConfig(stem=16)), {})
+    shipped = str(ROOT / "weights/oneshot.safetensors")
+    for args, sentence in (
+        ([str(small), shipped], "small.safetensors: not of the shape"),
+        ([shipped, shipped, "--shares", "1"], "give 2 positive numbers"),
+        ([shipped, shipped, "--shares", "1,no"], "give 2 positive numbers"),
+    ):
+        done = run("average_weights.py", *args, "--out", str(out))
+        assert done.returncode == 2 and sentence in done.stderr.replace("\n", "")
+    assert not out.exists()

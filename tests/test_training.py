@@ -208,6 +208,18 @@ def test_number_formats_and_compiled_parts_give_the_same_losses(
     assert len(compiled) == 2
 
 
+@pytest.mark.parametrize(("stage", "shaped"), [("identity", False), ("joint", True)])
+def test_landmarks_shape_the_maps_in_stage_3_alone(
+    folders: tuple[Path, Path], stage: str, shaped: bool
+) -> None:
+    config = tiny(folders, stage=stage, precision="fp32")
+    net = start_network(config.network, Path(config.models), None).train()
+    torch.nn.init.normal_(net.refinement.out.weight, std=0.01)
+    IdentityStage(config).losses(net, 0)["landmarks"].backward()
+    assert net.refinement.thin.weight.grad is not None
+    assert (net.backbone.stem.weight.grad is not None) == shaped
+
+
 def test_compiling_without_a_compiler_is_refused(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
