@@ -286,3 +286,9 @@ def test_picked_faces_are_usable_and_of_their_own_picture() -> None:
     assert (rows // 3).tolist() == [0, 0, 1, 1, 2, 2]
     assert chosen.tolist() == [True, True, False, False, True, False]
     assert sorted((rows[:2] % 3).tolist()) == [0, 2] and int(rows[4]) == 7
+
+
+def test_the_sooner_format_can_be_asked_for_while_evaluating() -> None:
+    precision.sooner.cache_clear()
+    with torch.no_grad():
+        assert precision.sooner("cpu") in ("bf16", "fp32")
