@@ -28,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     shares = read_shares(args.shares, len(args.weights))
     check_writable(args.out)
-    nets = [load_network(path)[0] for path in args.weights]
-    last, info = load_network(args.weights[-1])
-    states = [net.state_dict() for net in nets]
+    loaded = [load_network(path) for path in args.weights]
+    states = [net.state_dict() for net, _ in loaded]
+    last, info = loaded[-1]
     for path, state in zip(args.weights, states, strict=True):
         if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in states[-1].items()}:
             raise OneShotError(

@@ -2,14 +2,13 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from oneshot.models.boxcode import anchor_points, decode_landmarks, flatten_levels
 from oneshot.models.network import OneShotNet
 from oneshot.training.assign import Assignment, FaceTargets
 from oneshot.training.config import TrainConfig
 from oneshot.training.detection import DetectionStage, Seen
-from oneshot.training.identity import COARSE_NOISE, IdentityStage, refinements
+from oneshot.training.identity import COARSE_NOISE, IdentityStage, finish, refinements
 from oneshot.training.identity_losses import cosine_loss, hint_loss, landmark_loss
 from oneshot.training.precision import autocast
 from oneshot.training.views import jitter_landmarks
@@ -60,9 +59,8 @@ class JointStage:
             hint, target = self.identity.teach(self.identity.teacher.crop(views, truth[chosen]))
             if config.network.form == "aligned":
                 fine, rough = net.samples(*thin, refined.detach())
-                features = net.bridge(fine[chosen], rough[chosen])
+                features, embedding = finish(net, fine[chosen], rough[chosen])
                 losses["scene_hint"] = config.weight_hint * 0.5 * hint_loss(features, hint)
-                embedding = F.normalize(net.deep(features).float(), dim=1)
             else:
                 embedding = net.embed((*thin, *seen.maps[2:]), refined.detach())[chosen]
         losses["scene_cosine"] = config.weight_cosine * 0.5 * cosine_loss(embedding, target)

@@ -24,7 +24,7 @@ def tar_at_far(embeddings: Tensor, identity: Tensor, far: float = 1e-3) -> float
 
 @torch.no_grad()
 def detection_figures(
-    net: OneShotNet, photos: list[Photo], device: torch.device, precision: Precision = "fp32", side: int = 448
+    net: OneShotNet, photos: list[Photo], device: torch.device, precision: Precision, side: int = 448
 ) -> dict[str, float]:
     """AP50 of the photos (all-point interpolation, ignore regions honoured) and coarse landmark error."""
     scores: list[float] = []
@@ -59,8 +59,8 @@ def detection_figures(
                 hits.append(False)
     order = np.argsort(-np.array(scores), kind="stable")
     found = np.cumsum(np.array(hits, bool)[order])
-    exact = found / np.arange(1, len(found) + 1)
-    best_from_here = np.maximum.accumulate(exact[::-1])[::-1]
+    precisions = found / np.arange(1, len(found) + 1)
+    best_from_here = np.maximum.accumulate(precisions[::-1])[::-1]
     recall_steps = np.diff(np.concatenate(([0], found))) / max(faces, 1)
     balance = 2 * found / (np.arange(1, len(found) + 1) + max(faces, 1))
     return {
