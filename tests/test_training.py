@@ -12,6 +12,7 @@ import timm
 import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torchvision.models import squeezenet1_1
 
 from oneshot.align import ARCFACE_TEMPLATE
@@ -25,6 +26,7 @@ from oneshot.training.crops import load_crops, split_by_person
 from oneshot.training.distil import DistilStage
 from oneshot.training.identity import IdentityStage, refinements
 from oneshot.training.joint import pick_faces
+from oneshot.training.muon import Muon, orthogonal
 from oneshot.training.views import CROP_SCALE
 
 QUIET = Console(quiet=True)
@@ -92,10 +94,11 @@ def test_crops_are_read_and_split_by_person(folders: tuple[Path, Path]) -> None:
     assert set(held.identity.tolist()) == {0, 8} and not set(train.identity.tolist()) & {0, 8}
 
 
+@pytest.mark.parametrize("muon", [0.0, 8.0])
 def test_a_resumed_run_equals_one_that_never_stopped(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, muon: float
 ) -> None:
-    config = tiny(folders)
+    config = tiny(folders, muon=muon)
     whole = run(config, tmp_path / "whole")
 
     class StopError(Exception):
@@ -247,6 +250,38 @@ def test_each_correction_of_a_step_starts_where_the_one_before_ended(folders: tu
     first, second, third = refinements(net, thin, start, 3)
     assert min((second - first).abs().max(), (third - second).abs().max()) > 0.1
     torch.testing.assert_close(refinements(net, thin, second, 1)[0], third)
+
+
+def test_muon_steps_alike_in_every_direction() -> None:
+    rng = torch.Generator().manual_seed(0)
+    weight = nn.Parameter(torch.zeros(16, 8, 3, 3))
+    # A gradient a thousand times as long in one direction as in another.
+    u, s, v = torch.linalg.svd(torch.randn(16, 72, generator=rng), full_matrices=False)
+    gradient = u @ torch.diag(torch.logspace(0, -3, 16) * s[0]) @ v
+    weight.grad = gradient.view_as(weight)
+    Muon([{"params": [weight], "lr": 0.1, "weight_decay": 0.0}]).step()
+    turned = -weight.detach().flatten(1)
+    lengths = torch.linalg.svdvals(turned)
+    assert float(turned.square().mean().sqrt()) == pytest.approx(0.1 * 0.2, rel=0.35)
+    assert float(lengths[0] / lengths[-3]) < 2.0
+    assert float((u.T @ turned @ v.T).diagonal().min()) > 0
+    torch.testing.assert_close(orthogonal(gradient.T), orthogonal(gradient).T)
+
+
+def test_muon_takes_what_mixes_channels_outside_the_deep_half(folders: tuple[Path, Path]) -> None:
+    config = tiny(folders, muon=2.0, lr=1e-3, lr_head=3e-3, freeze_deep=0.0)
+    net = start_network(config.network, Path(config.models), None)
+    adamw, muon = loop.optimisers(net, nn.Parameter(torch.empty(0, 8)), config)
+    name_of = {parameter: name for name, parameter in net.named_parameters()}
+    mine = {name_of[p]: group["rate"] for group in muon.param_groups for p in group["params"]}
+    rest = {name_of[p]: group["rate"] for group in adamw.param_groups for p in group["params"]}
+    assert mine["backbone.stem.weight"] == mine["refinement.out.weight"] == 2e-3
+    assert mine["backbone.fire9.squeeze.weight"] == 6e-3
+    assert not mine.keys() & rest.keys() and mine.keys() | rest.keys() == set(name_of.values())
+    assert not [name for name in mine if name.startswith("deep.") or name.endswith(".bias")]
+    depthwise = [n for n, p in net.named_parameters() if p.ndim == 4 and p.shape[1] == 1]
+    assert depthwise and not mine.keys() & set(depthwise)
+    assert len(loop.optimisers(net, nn.Parameter(torch.empty(0, 8)), replace(config, muon=0.0))) == 1
 
 
 def test_another_config_cannot_resume(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def fold(net: OneShotNet) -> OneShotNet:
             nn.Identity(),
         )
         bridge.mix, bridge.norm_mix = fuse_conv_bn_eval(bridge.mix, bridge.norm_mix), nn.Identity()
+        if net.config.bridge_rank:  # then no padding comes between the coarse samples' norm and a layer
+            scale, shift = _affine(bridge.norm_coarse)
+            weight = bridge.squeeze.weight.data
+            fine = weight.shape[1] - len(scale)
+            bridge.squeeze.bias = nn.Parameter((weight[:, fine:] * shift.view(1, -1, 1, 1)).sum((1, 2, 3)))
+            weight[:, fine:] *= scale.view(1, -1, 1, 1)
+            bridge.norm_coarse = nn.Identity()
         blocks: Any = list(folded.deep.modules())
         for block in blocks:
             if getattr(block, "gamma", None) is not None:

@@ -33,7 +33,7 @@ class NetworkConfig:
             fire6-9 there, or one 1x1 convolution at the face's centre (the plain YOLO form).
         stem, dwc, bypass, share3x3: see `Backbone`; share3x3 in eighths, from 1/8 to 7/8.
         thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is.
-        bridge: width of the bridge's 3x3 convolution.
+        bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
         deep_blocks: see `DeepHalf`; 1 to 6.
@@ -46,6 +46,7 @@ class NetworkConfig:
     thin: tuple[int, int, int] = (0, 48, 64)
     bridge: int = 96
     bridge_fine: int = 32
+    bridge_rank: int = 0
     head: int = 64
     refinements: int = 3
     share3x3: float = 0.5
@@ -79,7 +80,13 @@ class OneShotNet(nn.Module):
         self.refinement = Refinement(t4 + t8)
         self.template = Template()
         if config.form == "aligned":
-            self.bridge = Bridge(t2 or w2, t4 + t8, config.bridge, fine_width=config.bridge_fine)
+            self.bridge = Bridge(
+                t2 or w2,
+                t4 + t8,
+                config.bridge,
+                fine_width=config.bridge_fine,
+                rank=config.bridge_rank,
+            )
             self.deep = DeepHalf(config.deep_blocks)
         elif config.form == "fire":
             self.tail = FireTail(t4 + t8)

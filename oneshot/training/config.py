@@ -35,6 +35,7 @@ class TrainConfig:
         lr: of the front (backbone, thinning, bridge, refinement); lr_deep: of the recogniser's deep half,
             which is frozen for the first `freeze_deep` of the steps; lr_head: of the detection head and of
             fire6-9, which serve it alone. warmup: steps of linear warm-up; then a cosine to zero.
+        muon: how many times `lr` and `lr_head` Muon gives the weights that mix channels; 0 is AdamW for all.
         canvases, scales: sides of the views in one step, and the range of face scales (1 = the 112-pixel
             template) for each; a step's batch is split evenly among them.
         own_landmarks: share of the faces, once `own_landmarks_from` of the steps have passed, that are
@@ -62,6 +63,7 @@ class TrainConfig:
     lr: float = 1e-3
     lr_deep: float = 2e-4
     lr_head: float = 2e-3
+    muon: float = 0.0
     freeze_deep: float = 0.3
     weight_decay: float = 0.02
     warmup: int = 100

@@ -16,6 +16,7 @@ from oneshot.training.checkpoint import load_checkpoint, save_checkpoint
 from oneshot.training.config import TrainConfig, to_dict
 from oneshot.training.ema import Ema
 from oneshot.training.log import RunLog
+from oneshot.training.muon import Muon, is_matrix
 
 LOG_EVERY = 20
 
@@ -46,26 +47,30 @@ class Stage(Protocol[Taught]):
         ...
 
 
-def parameter_groups(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> list[dict[str, object]]:
-    """Three rates (front, deep half, detection) and no decay on biases and norms."""
-    slow = ("deep.",)
+def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """AdamW, and Muon for what mixes channels outside the deep half; no decay on biases and norms."""
     detection = ("head.", "backbone.fire6", "backbone.fire7", "backbone.fire8", "backbone.fire9")
-    groups: list[dict[str, object]] = []
-    for kind, rate in (("front", config.lr), ("deep", config.lr_deep), ("detection", config.lr_head)):
-        chosen = [
-            p
-            for name, p in net.named_parameters()
-            if ("deep" if name.startswith(slow) else "detection" if name.startswith(detection) else "front")
-            == kind
-        ]
-        for decay in (True, False):
-            params = [p for p in chosen if (p.ndim > 1) == decay]
-            if params:
-                weight_decay = config.weight_decay if decay else 0.0
-                groups.append({"params": params, "kind": kind, "rate": rate, "weight_decay": weight_decay})
+    rates = {"front": config.lr, "deep": config.lr_deep, "detection": config.lr_head}
+    adamw: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    muon: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        kind = "deep" if name.startswith("deep.") else "detection" if name.startswith(detection) else "front"
+        if config.muon and kind != "deep" and is_matrix(parameter):
+            muon.setdefault(kind, []).append(parameter)
+        else:
+            adamw.setdefault((kind, parameter.ndim > 1), []).append(parameter)
+
+    def group(params: list[nn.Parameter], kind: str, times: float, decay: bool) -> dict[str, object]:
+        weight_decay = config.weight_decay if decay else 0.0
+        return {"params": params, "kind": kind, "rate": times * rates[kind], "weight_decay": weight_decay}
+
+    groups = [group(params, kind, 1.0, decay) for (kind, decay), params in adamw.items()]
     if centres.numel():
-        groups.append({"params": [centres], "kind": "front", "rate": 10 * config.lr, "weight_decay": 0.0})
-    return groups
+        groups.append(group([centres], "front", 10.0, False))
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98))]
+    if muon:
+        found.append(Muon([group(params, kind, config.muon, True) for kind, params in muon.items()]))
+    return found
 
 
 def rate_factor(step: int, config: TrainConfig, kind: str) -> float:
@@ -88,19 +93,21 @@ def train(
     device = torch.device(config.device)
     net.to(device).to(memory_format=torch.channels_last).train()
     centres = stage.centres
-    optimiser = torch.optim.AdamW(parameter_groups(net, centres, config), betas=(0.9, 0.98))
+    learners = optimisers(net, centres, config)
     ema, step = Ema(net, config.ema), 0
     out.mkdir(parents=True, exist_ok=True)
     if resume:
         state = load_checkpoint(out)
         # Settings that did not exist yet when the run began had their defaults' effect.
-        if _shape({**to_dict(TrainConfig()), **state["config"]}) != _shape(to_dict(config)):
+        older = "optimisers" not in state
+        if older or _shape({**to_dict(TrainConfig()), **state["config"]}) != _shape(to_dict(config)):
             raise OneShotError(
                 f"{out}: its checkpoint is of another config; resume with the one it started with"
             )
         net.load_state_dict(state["net"])
         ema.net.load_state_dict(state["ema"])
-        optimiser.load_state_dict(state["optimiser"])
+        for learner, its_state in zip(learners, state["optimisers"], strict=True):
+            learner.load_state_dict(its_state)
         with torch.no_grad():
             centres.copy_(state["centres"])
         step = int(state["step"])
@@ -114,7 +121,7 @@ def train(
                 "step": step,
                 "net": net.state_dict(),
                 "ema": ema.net.state_dict(),
-                "optimiser": optimiser.state_dict(),
+                "optimisers": [learner.state_dict() for learner in learners],
                 "centres": centres.detach(),
             },
         )
@@ -125,7 +132,7 @@ def train(
         bar = progress.add_task(config.stage, total=config.steps, completed=step)
         saved, since, counted = time.monotonic(), time.monotonic(), step
         while step < config.steps:
-            for group in optimiser.param_groups:
+            for group in (group for learner in learners for group in learner.param_groups):
                 group["lr"] = group["rate"] * rate_factor(step, config, group["kind"])
                 for parameter in group["params"]:
                     # A frozen part must cost nothing in the backward pass either.
@@ -135,10 +142,12 @@ def train(
             if not torch.isfinite(total):
                 names = ", ".join(k for k, v in losses.items() if not torch.isfinite(v))
                 raise OneShotError(f"step {step}: loss {names} is not finite; lower lr and --resume {out}")
-            optimiser.zero_grad(set_to_none=True)
+            net.zero_grad(set_to_none=True)
+            centres.grad = None
             total.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-            optimiser.step()
+            for learner in learners:
+                learner.step()
             ema.update(net, step)
             step += 1
             progress.update(bar, completed=step)
@@ -146,7 +155,7 @@ def train(
                 speed = (step - counted) * stage.images / (time.monotonic() - since)
                 values = {k: float(v.detach()) for k, v in losses.items()}
                 log.write(step, "loss", values)
-                log.write(step, "rate", {"images_per_second": speed, "lr": optimiser.param_groups[0]["lr"]})
+                log.write(step, "rate", {"images_per_second": speed, "lr": learners[0].param_groups[0]["lr"]})
                 text = " ".join(f"{k} {v:.3f}" for k, v in values.items())
                 progress.update(bar, description=f"{config.stage} {speed:.0f}/s {text}")
                 if not console.is_terminal and step % (5 * LOG_EVERY) == 0:
