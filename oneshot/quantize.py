@@ -34,6 +34,7 @@ LAYERS = {
     "head": ("head.",),
     "refinement": ("refinement.",),
     "bridge-down": ("bridge.down",),
+    "bridge-squeeze": ("bridge.squeeze",),
     "bridge-mix": ("bridge.mix",),
     "bridge-out": ("bridge.out",),
     "deep": ("deep.",),
@@ -41,7 +42,7 @@ LAYERS = {
 }
 """Convolutions by the beginnings of their weights' names; `linear` is the deep half's matrix products."""
 
-COSTLY = ("bridge-out", "deep")
+COSTLY = ("bridge-squeeze", "bridge-out", "deep")
 """Left as they are by default: in 8 bits they change embeddings most, and they are little of the work."""
 
 PASSED_ON = ("Concat", "MaxPool", "Relu")

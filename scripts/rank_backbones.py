@@ -49,12 +49,15 @@ VARIANTS = {
     "3x3-quarter": NetworkConfig(share3x3=0.25),
     "3x3-eighth": NetworkConfig(share3x3=0.125),
     "depthwise": NetworkConfig(dwc=True),
+    "rank-full": NetworkConfig(bridge_rank=0),
+    "rank-32": NetworkConfig(bridge_rank=32),
     "bridge-64": NetworkConfig(bridge=64),
-    "bridge-48": NetworkConfig(bridge=48),
+    "fine-16": NetworkConfig(thin=(16, 48, 64)),
+    "thin-32-48": NetworkConfig(thin=(0, 32, 48)),
     "blocks-4": NetworkConfig(deep_blocks=4),
     "blocks-3": NetworkConfig(deep_blocks=3),
-    "small": NetworkConfig(share3x3=0.25, bridge=64, deep_blocks=4),
-    "nano": NetworkConfig(stem=16, dwc=True, bridge=48, deep_blocks=3),
+    "small": NetworkConfig(share3x3=0.25, bridge=64, bridge_rank=32, deep_blocks=4),
+    "nano": NetworkConfig(stem=16, dwc=True, bridge=48, bridge_rank=32, deep_blocks=3),
 }
 FACES = (1, 10)
 SIDE = 320

@@ -18,7 +18,7 @@ from oneshot.runtime.torch import TorchBackend
 INFO = {"score_threshold": 0.5, "iou_threshold": 0.45, "thresholds": {"1e-3": 0.3}}
 
 
-def lively(form: str = "aligned", bridge_rank: int = 0) -> OneShotNet:
+def lively(form: str = "aligned", bridge_rank: int = 48) -> OneShotNet:
     """A random network whose norms and scales do something and whose scores are far apart."""
     torch.manual_seed(0)
     net = OneShotNet(NetworkConfig(form=form, bridge_rank=bridge_rank))  # type: ignore[arg-type]
@@ -114,7 +114,7 @@ def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None
         assert [len(a) for a in backend.run(pictures, 0.9999999, 0.45, 200)] == [0] * 5
 
 
-@pytest.mark.parametrize("bridge_rank", [0, 24])
+@pytest.mark.parametrize("bridge_rank", [0, 48])
 def test_folding_changes_nothing(bridge_rank: int) -> None:
     net = lively(bridge_rank=bridge_rank)
     image = torch.from_numpy(noise(96, 128))

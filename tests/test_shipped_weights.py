@@ -23,7 +23,7 @@ COLLINS, HOPPER = "Eileen Collins", "Grace Hopper"
 # In Hopper's photo a medal and the cap's badge are taken for small faces (weights/README.md).
 # Strict: the better weights that mend a case must also take it off this list.
 WEAK_DETECTOR = pytest.mark.xfail(reason="false faces among the medals", strict=True)
-WEAK = {(scale, HOPPER) for scale in (0.5, 1.0, 1.7)}
+WEAK = {(scale, HOPPER) for scale in (0.5, 1.7)}
 
 
 def cases(*values: object) -> list[object]:
@@ -199,7 +199,7 @@ def test_a_face_of_the_size_it_was_trained_on_is_the_best_found(
 @pytest.mark.parametrize("name", [COLLINS, HOPPER])
 def test_torch_and_onnx_agree(photos: dict[str, Image], name: str) -> None:
     # Above the medal's score, so that one face is all there is to agree on.
-    sure = {"side": 256, "score_threshold": 0.6}
+    sure = {"side": 256, "score_threshold": 0.8}
     torch_model = OneShot(default_weights().with_suffix(".safetensors"), **sure)  # type: ignore[arg-type]
     expected, got = torch_model(photos[name]), OneShot(**sure)(photos[name])  # type: ignore[arg-type]
     assert len(got) == len(expected) == 1

@@ -46,7 +46,7 @@ class NetworkConfig:
     thin: tuple[int, int, int] = (0, 48, 64)
     bridge: int = 96
     bridge_fine: int = 32
-    bridge_rank: int = 0
+    bridge_rank: int = 48
     head: int = 64
     refinements: int = 3
     share3x3: float = 0.5
