@@ -79,7 +79,8 @@ def same_order(faces: Faces, as_in: Faces) -> Faces:
 @pytest.mark.parametrize("picture", PICTURES)
 @pytest.mark.parametrize(
     ("one", "other", "pixels", "score", "cosine"),
-    [("torch", "fp32", 0.5, 0.002, 0.9999), ("fp32", "fp16", 0.5, 0.01, 0.999)],
+    # Pixels of the picture; one of the network's is 2.3 of the huge one's.
+    [("torch", "fp32", 0.5, 0.002, 0.9999), ("fp32", "fp16", 1.0, 0.01, 0.999)],
 )
 def test_two_files_find_the_same_faces(
     found: dict[str, dict[str, Faces]],
