@@ -33,6 +33,7 @@ class NetworkConfig:
             fire6-9 there, or one 1x1 convolution at the face's centre (the plain YOLO form).
         stem, dwc, bypass, share3x3: see `Backbone`; share3x3 in eighths, from 1/8 to 7/8.
         thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is.
+        fine4: stride 4 is sampled at 28x28 points of a face, as stride 2 is, instead of 14x14.
         bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
@@ -44,11 +45,12 @@ class NetworkConfig:
     dwc: bool = False
     bypass: bool = False
     thin: tuple[int, int, int] = (0, 48, 64)
+    fine4: bool = False
     bridge: int = 96
     bridge_fine: int = 32
     bridge_rank: int = 48
     head: int = 64
-    refinements: int = 3
+    refinements: int = 2
     share3x3: float = 0.5
     deep_blocks: int = 6
 
@@ -81,8 +83,8 @@ class OneShotNet(nn.Module):
         self.template = Template()
         if config.form == "aligned":
             self.bridge = Bridge(
-                t2 or w2,
-                t4 + t8,
+                (t2 or w2) + t4 * config.fine4,
+                t8 + t4 * (not config.fine4),
                 config.bridge,
                 fine_width=config.bridge_fine,
                 rank=config.bridge_rank,
@@ -117,10 +119,18 @@ class OneShotNet(nn.Module):
     def samples(
         self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor, places: Places | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Aligned samples: stride 2 (N, C, 28, 28), strides 4 and 8 joined (N, C, 14, 14)."""
+        """Aligned samples (N, C, 28, 28) and (N, C, 14, 14): of stride 2, and of strides 4 and 8 joined.
+
+        With `fine4` of strides 2 and 4 joined, and of stride 8.
+        """
         transform = by_slot(template_to_image(landmarks, self.template.landmarks), places)
-        coarse = coarse_samples(thin4, thin8, transform, self.template.grid14)
-        fine = sample(thin2, apply_similarity(transform, self.template.grid28), 2, 28)
+        points = apply_similarity(transform, self.template.grid28)
+        fine = sample(thin2, points, 2, 28)
+        if self.config.fine4:
+            fine = torch.cat((fine, sample(thin4, points, 4, 28)), 1)
+            coarse = sample(thin8, apply_similarity(transform, self.template.grid14), 8, 14)
+        else:
+            coarse = coarse_samples(thin4, thin8, transform, self.template.grid14)
         return by_face(fine, places), by_face(coarse, places)
 
     def embed(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
