@@ -83,7 +83,7 @@ def test_a_cut_off_ranking_goes_on(
     trained = rank.trained
     monkeypatch.setattr(rank, "trained", lambda config, *rest: names.append(config) or trained(config, *rest))
     assert rank.main([*command, "base,blocks-4", *settings]) == 0
-    assert [config.network.deep_blocks for config in names] == [3] and names[0].steps == 2
+    assert [config.network.deep_blocks for config in names] == [4] and names[0].steps == 2
     again = json.loads((tmp_path / "results.json").read_text())
     assert again["variants"]["base"] == row and list(again["variants"]) == ["base", "blocks-4"]
     assert (tmp_path / "front-1.png").stat().st_size > 1000 and (tmp_path / "front-10.png").exists()

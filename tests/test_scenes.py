@@ -141,6 +141,23 @@ def test_plain_scenes_hold_no_face(pool: ScenePool) -> None:
     assert len(scene.labels.boxes) == len(scene.labels.ignore) == 0
 
 
+def test_decoys_look_pasted_but_are_no_faces(pool: ScenePool) -> None:
+    """Parts of a bright photo stand out where those of a dark one do not, and neither adds a label."""
+    bright = Photo("bright.png", _encode(np.full((100, 160, 3), 230, np.uint8)), Labels.none())
+    bright_pool = replace(pool, negatives=[bright])
+    config = _only("paste", decoys=1.0, paste_on_photo=1.0)
+    brighter = 0
+    for number in range(20):
+        scenes = [
+            compose(pool.photos[0], some, config, 128, np.random.default_rng(number))
+            for some in (pool, bright_pool)
+        ]
+        for scene in scenes:
+            assert len(scene.labels.boxes) <= len(pool.photos[0].labels.boxes)
+        brighter += int(scenes[1].image.mean()) > int(scenes[0].image.mean())
+    assert brighter > 15
+
+
 def test_mirror_swaps_left_and_right() -> None:
     labels = _labels([[30, 20, 80, 90]])
     mirror = np.array([[-1.0, 0, 200], [0, 1, 0]])

@@ -45,10 +45,7 @@ def fold(net: OneShotNet) -> OneShotNet:
         for i in range(0, len(layers) - 1, 2):
             layers[i], layers[i + 1] = fuse_conv_bn_eval(layers[i], layers[i + 1]), nn.Identity()
     refinement: Any = folded.refinement
-    scale, shift = _affine(refinement.norm)
-    weight = refinement.thin.weight.data
-    refinement.thin.bias.data += (weight * shift.view(1, -1, 1, 1)).sum((1, 2, 3))
-    refinement.thin.weight.data = weight * scale.view(1, -1, 1, 1)
+    _fold_before(refinement.norm, refinement.thin)
     refinement.norm = nn.Identity()
     if net.config.form == "aligned":
         bridge: Any = folded.bridge
@@ -58,11 +55,7 @@ def fold(net: OneShotNet) -> OneShotNet:
         )
         bridge.mix, bridge.norm_mix = fuse_conv_bn_eval(bridge.mix, bridge.norm_mix), nn.Identity()
         if net.config.bridge_rank:  # then no padding comes between the coarse samples' norm and a layer
-            scale, shift = _affine(bridge.norm_coarse)
-            weight = bridge.squeeze.weight.data
-            fine = weight.shape[1] - len(scale)
-            bridge.squeeze.bias = nn.Parameter((weight[:, fine:] * shift.view(1, -1, 1, 1)).sum((1, 2, 3)))
-            weight[:, fine:] *= scale.view(1, -1, 1, 1)
+            _fold_before(bridge.norm_coarse, bridge.squeeze)
             bridge.norm_coarse = nn.Identity()
         blocks: Any = list(folded.deep.modules())
         for block in blocks:
@@ -76,10 +69,15 @@ def fold(net: OneShotNet) -> OneShotNet:
     return folded
 
 
-def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def _fold_before(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> None:
+    """A batch-norm of a 1x1 convolution's last inputs, or of all, becomes part of its weights and bias."""
     assert norm.running_var is not None and norm.running_mean is not None
     scale = norm.weight.data / torch.sqrt(norm.running_var + norm.eps)
-    return scale, norm.bias.data - norm.running_mean * scale
+    shift = norm.bias.data - norm.running_mean * scale
+    columns = conv.weight.data[:, -len(scale) :]
+    moved = (columns * shift.view(1, -1, 1, 1)).sum((1, 2, 3))
+    conv.bias = nn.Parameter(moved if conv.bias is None else conv.bias.data + moved)
+    columns *= scale.view(1, -1, 1, 1)
 
 
 def _scale_rows(linear: nn.Linear, gamma: Tensor) -> None:

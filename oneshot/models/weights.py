@@ -74,8 +74,7 @@ def load_network(path: Path) -> tuple[OneShotNet, dict[str, Any]]:
     if info.get("architecture", "OneShotNet") != "OneShotNet":
         raise OneShotError(f"{path}: holds a {info['architecture']}; it is for the two-stage path")
     shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in info["network"].items()}
-    # Files from before the bridge had a rank have a full one.
-    net = OneShotNet(NetworkConfig(**{"bridge_rank": 0, **shape}))
+    net = OneShotNet(NetworkConfig(**shape))
     _fill(net, path)
     return net.eval(), info
 

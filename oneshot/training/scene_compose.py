@@ -8,16 +8,15 @@ from functools import lru_cache
 from typing import TypeVar
 
 import albumentations as A
-import cv2
 import numpy as np
 
 from oneshot.training.scene_data import Photo, ScenePool, photo_pixels
+from oneshot.training.scene_paste import blend, hides, mask_of, part, window_of
 from oneshot.training.scene_warp import Array, Labels, Window, similarity, warp_image, warp_labels
 
 MAX_ENLARGED = 4.0  # beyond, a face holds too little identity to learn from
 MIN_INTEROCULAR = 8.0  # pixels
 PASTE_TRIES = 8
-PASTE_COVERS = 0.05  # of a face already there, the part that a pasted crop may hide
 
 T = TypeVar("T")
 
@@ -38,6 +37,7 @@ class SceneConfig:
     largest_face: float = 1.2  # of the frame's side
     photo_scales: tuple[float, float] = (0.7, 3.5)  # otherwise: times the scale at which the photo just fits
     max_pasted: int = 9
+    decoys: float = 0.4  # of what is pasted, the part that is no face
     max_enlarged: float = 4.0  # pixels per pixel of the original photo
     rotation: float = 6.0  # degrees, standard deviation
     augment: bool = True  # colour, blur, noise, JPEG
@@ -159,72 +159,33 @@ def _mosaic(photo: Photo, pool: ScenePool, config: SceneConfig, side: int, rng: 
 
 
 def _pasted(scene: Scene, pool: ScenePool, config: SceneConfig, rng: np.random.Generator) -> Scene:
-    """The scene with 1 to `max_pasted` face crops pasted where they hide no face that is there already."""
+    """The scene with 1 to `max_pasted` crops pasted where they hide no face that is there already.
+
+    Some are decoys: of a face's size and outline, but parts of photos without faces. Without them whatever is
+    round and stands out (a wheel, a medal) is a face.
+    """
     image, labels = scene.image.copy(), scene.labels
     side = len(image)
     count = int(_log_uniform(rng, 1, config.max_pasted + 1))  # few more often than many: they can be large
     for _ in range(count):
         crop, face = pool.crops.get(int(rng.integers(len(pool.crops))))
         box = face.boxes[0]
+        if rng.random() < config.decoys:
+            crop, face = part(_pick(pool.negatives, rng), len(crop), rng), Labels.none()
         largest = max(config.smallest_face * 2, config.largest_face * side / np.sqrt(count))
         scale = _log_uniform(rng, config.smallest_face, largest) / _face_size(box)
-        scale = min(scale, config.max_enlarged / face.enlarged[0])
-        mask, region = _mask(crop, box, rng)
+        scale = min(scale, config.max_enlarged / face.enlarged.max(initial=1.0))
+        mask, region = mask_of(crop, box, rng)
         mirror, degrees = bool(rng.random() < 0.5), rng.normal(0, 2 * config.rotation)
         for _ in range(PASTE_TRIES):
             target = rng.uniform(0, side, 2)
             matrix = similarity(scale, degrees, mirror, (box[:2] + box[2:]) / 2, target)
-            window = _window(region, matrix, side)
-            if window is not None and not _hides(window, labels.boxes):
-                _blend(image, crop, mask, matrix, window)
+            window = window_of(region, matrix, side)
+            if window is not None and not hides(window, labels.boxes):
+                blend(image, crop, mask, matrix, window)
                 labels = labels + warp_labels(face, matrix, (0, 0, side, side))
                 break
     return Scene(image, labels)
-
-
-def _mask(crop: Array, box: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Opacity (H, W) uint8 of a crop, 255 on the face, and its extent xyxy.
-
-    Its outline and softness vary, so that the edge of a paste is no mark by which faces could be found.
-    """
-    height, width = crop.shape[:2]
-    outward, whole = np.array([-1, -1, 1, 1]), (width, height, width, height)
-    margin = np.tile(box[2:] - box[:2], 2) * rng.uniform(0.05, 0.5, 4)
-    x0, y0, x1, y1 = (int(edge) for edge in np.clip(box + margin * outward, 0, whole).round())
-    mask = np.zeros((height, width), np.uint8)
-    if rng.random() < 0.5:
-        mask[y0:y1, x0:x1] = 255
-    else:
-        cv2.ellipse(mask, (((x0 + x1) / 2, (y0 + y1) / 2), (x1 - x0, y1 - y0), 0), 255, -1)
-    softness = rng.uniform(0.5, 5)
-    cv2.GaussianBlur(mask, (0, 0), softness, dst=mask)
-    return mask, np.clip(np.array([x0, y0, x1, y1]) + 3 * softness * outward, 0, whole)
-
-
-def _window(region: Array, matrix: Array, side: int) -> Window | None:
-    """The part of the frame that the mapped region touches, or None."""
-    x0, y0, x1, y1 = region
-    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) @ matrix[:, :2].T + matrix[:, 2]
-    low = np.clip(np.floor(corners.min(0)), 0, side).astype(int)
-    high = np.clip(np.ceil(corners.max(0)), 0, side).astype(int)
-    if (high <= low).any():
-        return None
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
-
-
-def _hides(window: Window, boxes: Array) -> bool:
-    """Whether the window covers more than PASTE_COVERS of any box (M, 4)."""
-    low, high = np.maximum(boxes[:, :2], window[:2]), np.minimum(boxes[:, 2:], window[2:])
-    covered = np.clip(high - low, 0, None).prod(1)
-    return bool((covered > PASTE_COVERS * (boxes[:, 2:] - boxes[:, :2]).prod(1)).any())
-
-
-def _blend(image: Array, crop: Array, mask: Array, matrix: Array, window: Window) -> None:
-    """Lay the mapped crop over the image, in place."""
-    x0, y0, x1, y1 = window
-    under = image[y0:y1, x0:x1].astype(np.float32)
-    opacity = warp_image(mask, matrix, window)[..., None] * np.float32(1 / 255)
-    image[y0:y1, x0:x1] = under + (warp_image(crop, matrix, window) - under) * opacity + 0.5
 
 
 def _face_size(box: Array) -> float:
