@@ -1,4 +1,4 @@
-"""The faces of a video, frame by frame, and the work that is spared where everybody in view is known."""
+"""The faces of a video, frame by frame, and the work that is spared where it is clear who is in view."""
 
 from collections.abc import Sequence
 
@@ -16,13 +16,17 @@ STEP = 0.5
 SURE = 0.5
 """Least intersection over union of a box with its place in the frame before, where nothing else is asked."""
 
+NEARER = 1.5
+"""Times as large as when it was last described, a stranger's box may show somebody known."""
+
 
 class Follower:
     """Runs a model over a video's frames, given in order, and tells who each face goes on as.
 
     With `skip_known`, faces are only found, not described, where each face of the frame before is clearly
-    somebody known, RELOOK has not passed since faces were last described, and the boxes leave no doubt who is
-    who. Where they do (a newcomer, somebody gone, two who cross) the same frame is run again in full.
+    somebody known, or clearly nobody known, RELOOK has not passed since faces were last described, and the
+    boxes leave no doubt who is who. Where they do (a newcomer, somebody gone, two who cross, a stranger who
+    comes nearer) the same frame is run again in full.
 
     Args:
         model: the network.
@@ -38,6 +42,7 @@ class Follower:
         self.described = 0
         self._before = self._described_at = -np.inf
         self._tracks: list[Track] = []
+        self._areas: dict[Track, float] = {}  # of the boxes, when faces were last described
 
     def __call__(self, seconds: float, image: Image) -> tuple[Faces, list[Track]]:
         """A frame's faces and, row by row, their tracks; the embeddings are (N, 0) where they were spared.
@@ -52,19 +57,23 @@ class Follower:
             found = faces, self.tracker.update(seconds, image, faces)
             self.described += 1
             self._described_at = seconds
+            self._areas = {track: _area(track.box) for track in found[1]}
         self._before, self._tracks = seconds, found[1]
         return found
 
     def _may_skip(self, seconds: float) -> bool:
         recent = seconds - self._before <= STEP and seconds - self._described_at < RELOOK
-        known = all(track.known(self.tracker.threshold) for track in self._tracks)
-        return self.skip_known and recent and known
+        settled = all(track.settled(self.tracker.threshold) for track in self._tracks)
+        return self.skip_known and recent and settled
 
     def _found(self, seconds: float, image: Image) -> tuple[Faces, list[Track]] | None:
         faces = self.model(image, embed=False)
         tracks = continued(faces.boxes, self._tracks)
         if tracks is None:
             return None
+        for track, box in zip(tracks, faces.boxes, strict=True):
+            if track.match.name is None and _area(box) > NEARER * self._areas[track]:
+                return None
         for track, box in zip(tracks, faces.boxes, strict=True):
             track.seen(seconds, box)
         return faces, tracks
@@ -87,3 +96,7 @@ def continued(boxes: Floats, tracks: Sequence[Track]) -> list[Track] | None:
     if not (one_each and apart and (overlap[touching] >= SURE).all()):
         return None
     return [tracks[j] for j in touching.argmax(1)]
+
+
+def _area(box: Floats) -> float:
+    return float((box[2:] - box[:2]).prod())

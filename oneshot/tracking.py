@@ -71,10 +71,13 @@ class Track:
         total = sum(quality * embedding for quality, embedding in self._looks)
         return normalised(np.asarray(total, np.float32))
 
-    def known(self, threshold: float) -> bool:
-        """Whether it has a name, clearly, and from as many looks as count."""
-        clearly = self.match.similarity >= threshold + MARGIN
-        return self.match.name is not None and clearly and len(self._looks) == BEST
+    def settled(self, threshold: float) -> bool:
+        """Whether as many looks as count say clearly who it is, or that it is nobody known."""
+        if self.match.name is None:
+            clearly = self.match.similarity < threshold - MARGIN
+        else:
+            clearly = self.match.similarity >= threshold + MARGIN
+        return clearly and len(self._looks) == BEST
 
     def seen(self, seconds: float, box: Floats) -> None:
         """It is in one more frame."""

@@ -55,6 +55,9 @@ VARIANTS = {
     "bridge-64": NetworkConfig(bridge=64, bridge_rank=32),
     "blocks-4": NetworkConfig(deep_blocks=4),
     "blocks-2": NetworkConfig(deep_blocks=2),
+    "hints-early": NetworkConfig(fine_blocks=1),
+    "hints-earlier": NetworkConfig(fine_blocks=2),
+    "slim": NetworkConfig(stem=16, thin=(0, 24, 32), fine4=True),
     "small": NetworkConfig(share3x3=0.25, thin=(0, 24, 32), deep_blocks=4),
     "nano": NetworkConfig(
         stem=16,

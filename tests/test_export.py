@@ -18,10 +18,10 @@ from oneshot.runtime.torch import TorchBackend
 INFO = {"score_threshold": 0.5, "iou_threshold": 0.45, "thresholds": {"1e-3": 0.3}}
 
 
-def lively(form: str = "aligned", bridge_rank: int = 48) -> OneShotNet:
+def lively(**shape: object) -> OneShotNet:
     """A random network whose norms and scales do something and whose scores are far apart."""
     torch.manual_seed(0)
-    net = OneShotNet(NetworkConfig(form=form, bridge_rank=bridge_rank))  # type: ignore[arg-type]
+    net = OneShotNet(NetworkConfig(**shape))  # type: ignore[arg-type]
     norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for module in norms:
         torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -114,9 +114,9 @@ def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None
         assert [len(a) for a in backend.run(pictures, 0.9999999, 0.45, 200)] == [0] * 5
 
 
-@pytest.mark.parametrize("bridge_rank", [0, 48])
-def test_folding_changes_nothing(bridge_rank: int) -> None:
-    net = lively(bridge_rank=bridge_rank)
+@pytest.mark.parametrize("shape", [{}, {"bridge_rank": 0}, {"fine4": True, "fine_blocks": 2}])
+def test_folding_changes_nothing(shape: dict[str, object]) -> None:
+    net = lively(**shape)
     image = torch.from_numpy(noise(96, 128))
     for a, b in zip(
         one_pass(net, image, 0.4, 0.45, 9), one_pass(fold(net), image, 0.4, 0.45, 9), strict=True

@@ -63,9 +63,40 @@ def test_unless_it_is_asked_for_every_frame_is_described(tracker: Tracker) -> No
     assert model.described == [*range(40)] and not model.found
 
 
-def test_a_stranger_is_looked_at_in_every_frame(tracker: Tracker) -> None:
+def test_a_stranger_is_described_once_a_second_too(tracker: Tracker) -> None:
     model, got = names(tracker, [[(100, ADA), (200, STRANGER)]] * 40)
+    assert model.described == [*range(8), 23, 39] and got[-1] == ["Ada", None]
+
+
+def test_who_is_only_just_unknown_is_looked_at_in_every_frame(tracker: Tracker) -> None:
+    nearly = 0.38 * ADA + np.sqrt(1 - 0.38**2) * STRANGER  # the threshold is 0.4
+    model, got = names(tracker, [[(100, nearly)]] * 40)
+    assert model.described == [*range(40)] and got[-1] == [None]
+
+
+def test_a_twin_whose_name_another_has_is_looked_at_in_every_frame(tracker: Tracker) -> None:
+    twin = 0.6 * ADA + 0.8 * STRANGER
+    model, got = names(tracker, [[(100, ADA), (200, twin)]] * 40)
     assert model.described == [*range(40)] and got[-1] == ["Ada", None]
+
+
+def test_a_stranger_who_comes_nearer_is_looked_at_again(tracker: Tracker) -> None:
+    """Its box is half as large again as when it was last described, well before a second has passed."""
+
+    class Nearing(Scripted):
+        def __call__(self, image: Image, *, embed: bool = True) -> Faces:
+            faces = super().__call__(image, embed=embed)
+            if self.now >= 10:  # 1.6 times the area about the same middle
+                outward = np.array([-1, -1, 1, 1], np.float32) * (faces.boxes[:, 2:3] - faces.boxes[:, :1])
+                faces.boxes[:] += outward * (1.6**0.5 - 1) / 2
+            return faces
+
+    for who, described in ((STRANGER, [*range(8), 10]), (ADA, [*range(8)])):
+        model = Nearing([[(100, who)]] * 12)
+        follow = Follower(model, Tracker(tracker.gallery, 0.4), skip_known=True)
+        for model.now in range(12):
+            follow(model.now / FPS, IMAGE)
+        assert model.described == described
 
 
 def test_a_doubtful_name_is_looked_at_in_every_frame(tracker: Tracker) -> None:

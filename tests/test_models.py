@@ -5,6 +5,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional as F
 
 from oneshot.align import ARCFACE_TEMPLATE, similarity, warp_face
 from oneshot.errors import OneShotError
@@ -23,7 +24,7 @@ from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.one_pass import one_pass
 from oneshot.models.weights import load_network, save_weights
 from oneshot.runtime import default_weights
-from oneshot.training.teacher import isometry
+from oneshot.training.teacher import Teacher, isometry
 
 TEMPLATE = torch.from_numpy(ARCFACE_TEMPLATE)
 
@@ -222,6 +223,34 @@ def test_a_shorter_deep_half_starts_from_the_teachers_blocks() -> None:
     assert deep(torch.zeros(2, 48, 14, 14)).shape == (2, 1000)
 
 
+@pytest.mark.parametrize("fine_blocks", [0, 1, 2])
+def test_hints_and_the_deep_half_make_the_teacher(fine_blocks: int) -> None:
+    """Wherever the two meet, what the one gives is what the other begins with."""
+    torch.manual_seed(0)
+    state = timm.create_model("edgenext_xx_small", num_classes=512).state_dict()
+    hints, target = Teacher(state, fine_blocks)(torch.rand(2, 3, 112, 112) * 255)
+    deep = DeepHalf(fine_blocks=fine_blocks)
+    deep.start_from(state, isometry())
+    torch.testing.assert_close(F.normalize(deep.eval()(hints), dim=1), target, atol=1e-5, rtol=1e-4)
+
+
+def test_stride_4_on_the_fine_grid() -> None:
+    """Its channels come after stride 2's, at the same 28x28 places; stride 8 is left alone on 14x14."""
+    torch.manual_seed(0)
+    maps = [torch.randn(1, 3, 64 // stride, 64 // stride) for stride in (2, 4, 8)]
+    landmarks = torch.from_numpy(ARCFACE_TEMPLATE)[None] / 2
+    nets = [OneShotNet(NetworkConfig(fine4=fine4)) for fine4 in (False, True)]
+    (plain_fine, plain_coarse), (fine, coarse) = (net.samples(*maps, landmarks) for net in nets)
+    assert fine.shape == (1, 6, 28, 28) and coarse.shape == (1, 3, 14, 14)
+    torch.testing.assert_close(fine[:, :3], plain_fine)
+    torch.testing.assert_close(coarse, plain_coarse[:, 3:])
+    # Coarse cells lie between four fine ones: on a smooth map their mean is the coarse sample.
+    ramp = [torch.linspace(-1, 1, side).expand(1, 1, side, side).contiguous() for side in (32, 16, 8)]
+    (_, rough), (both, _) = (net.samples(*ramp, landmarks) for net in nets)
+    inner = (slice(None), slice(0, 1), slice(2, 12), slice(2, 12))
+    torch.testing.assert_close(F.avg_pool2d(both[:, 1:], 2)[inner], rough[inner], atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
 def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float) -> None:
     torch.manual_seed(0)
@@ -237,7 +266,9 @@ def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float
         torch.testing.assert_close(fire(noise), plain(noise))
 
 
-@pytest.mark.parametrize("wrong", [{"share3x3": 0.3}, {"share3x3": 1.0}, {"deep_blocks": 7}])
+@pytest.mark.parametrize(
+    "wrong", [{"share3x3": 0.3}, {"share3x3": 1.0}, {"deep_blocks": 7}, {"fine_blocks": 3}]
+)
 def test_impossible_shapes_are_one_sentence(wrong: dict[str, float]) -> None:
     with pytest.raises(OneShotError, match=next(iter(wrong))):
         NetworkConfig(**wrong)  # type: ignore[arg-type]

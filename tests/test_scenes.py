@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 
+from oneshot.training import scene_compose
 from oneshot.training.scene_compose import Scene, SceneConfig, compose, whole_photo
 from oneshot.training.scene_data import FaceCrops, Photo, ScenePool, load_pool, split
+from oneshot.training.scene_paste import scrambled
 from oneshot.training.scene_warp import (
     MIRRORED,
     Array,
@@ -141,8 +143,9 @@ def test_plain_scenes_hold_no_face(pool: ScenePool) -> None:
     assert len(scene.labels.boxes) == len(scene.labels.ignore) == 0
 
 
-def test_decoys_look_pasted_but_are_no_faces(pool: ScenePool) -> None:
+def test_decoys_look_pasted_but_are_no_faces(pool: ScenePool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a bright photo stand out where those of a dark one do not, and neither adds a label."""
+    monkeypatch.setattr(scene_compose, "SCRAMBLED_FROM", np.inf)
     bright = Photo("bright.png", _encode(np.full((100, 160, 3), 230, np.uint8)), Labels.none())
     bright_pool = replace(pool, negatives=[bright])
     config = _only("paste", decoys=1.0, paste_on_photo=1.0)
@@ -156,6 +159,16 @@ def test_decoys_look_pasted_but_are_no_faces(pool: ScenePool) -> None:
             assert len(scene.labels.boxes) <= len(pool.photos[0].labels.boxes)
         brighter += int(scenes[1].image.mean()) > int(scenes[0].image.mean())
     assert brighter > 15
+
+
+def test_scrambled_parts_change_places_and_nothing_else() -> None:
+    crop = np.arange(128 * 128 * 3).reshape(128, 128, 3)
+    moved = scrambled(crop, np.random.default_rng(0))
+    assert moved.shape == crop.shape and (np.sort(moved.ravel()) == crop.ravel()).all()
+    corners = [(y, x) for y in range(0, 128, 32) for x in range(0, 128, 32)]
+    before, after = ({image[y : y + 32, x : x + 32].tobytes() for y, x in corners} for image in (crop, moved))
+    assert before == after
+    assert (moved != crop).any()
 
 
 def test_mirror_swaps_left_and_right() -> None:

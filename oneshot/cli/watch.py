@@ -57,7 +57,7 @@ from oneshot.video import Frame, VideoSink, frames
 @click.option(
     "--skip-known",
     is_flag=True,
-    help="Look who it is once a second only while everybody in view is known: sooner.",
+    help="Look who it is once a second only, while it is clear who is in view: sooner.",
 )
 @with_gallery
 @with_threshold

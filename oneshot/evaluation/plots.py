@@ -97,4 +97,5 @@ def plot_front(
         for name, point in points.items():
             axes.plot(*point, "o", color="tab:orange" if name in front else "tab:grey")
             axes.annotate(name, point, xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axes.margins(x=0.18)  # for the names
         axes.set(xlabel=labels[0], ylabel=labels[1])

@@ -85,7 +85,7 @@ class Backbone(nn.Module):
         stem: filters of the first convolution (the paper's 64 by default).
         dwc: the depth-wise form of every 3x3 in the fire modules.
         bypass: residual bypass in fire3, fire5, fire7 and fire9.
-        share3x3: see `Fire`.
+        share3x3: see `Fire`; of fire2 to fire5, where the maps are large.
     """
 
     mean: Tensor
@@ -97,8 +97,10 @@ class Backbone(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.stem = nn.Conv2d(3, stem, 3, stride=2, padding=1)
         inputs = (stem, *(2 * e for e in EXPAND[:-1]))
+        shares = (share3x3,) * 4 + (0.5,) * 4
         fires = [
-            Fire(i, s, e, dwc, bypass, share3x3) for i, s, e in zip(inputs, SQUEEZE, EXPAND, strict=True)
+            Fire(i, s, e, dwc, bypass, share)
+            for i, s, e, share in zip(inputs, SQUEEZE, EXPAND, shares, strict=True)
         ]
         self.fire2, self.fire3, self.fire4, self.fire5, self.fire6, self.fire7, self.fire8, self.fire9 = fires
         self.widths = (stem, 2 * EXPAND[1], 2 * EXPAND[3], 2 * EXPAND[5], 2 * EXPAND[7])

@@ -122,20 +122,23 @@ class DeepHalf(nn.Module):
     Args:
         blocks: of the six at 7x7, how many to keep: the last one, whose attention looks across the face, and
             the rest evenly from the first on. They keep the names, and so the weights, that they have there.
+        fine_blocks: of the two at 14x14, which end stage 2, with how many to begin.
     """
 
-    def __init__(self, blocks: int = 6) -> None:
+    def __init__(self, blocks: int = 6, fine_blocks: int = 0) -> None:
         super().__init__()
         import timm
 
         whole: Any = timm.create_model("edgenext_xx_small", num_classes=0)
+        fine: Any = list(whole.stages[1].blocks.named_children())
+        self.stage2 = nn.Sequential(OrderedDict(fine[len(fine) - fine_blocks :]))
         self.stage3: nn.Module = whole.stages[2]
         all_blocks: Any = self.stage3.blocks
         last = len(all_blocks) - 1
         kept = {round(float(i)) for i in torch.linspace(0, last - 1, blocks - 1)} | {last}
         self.stage3.blocks = nn.Sequential(OrderedDict((str(i), all_blocks[i]) for i in sorted(kept)))
         self.stage4: nn.Module = whole.stages[3]
-        for block in [*self.stage3.modules(), *self.stage4.modules()]:
+        for block in self.modules():
             if isinstance(getattr(block, "conv_dw", None), nn.Conv2d):
                 _learn_as_matrices(block)
         self.norm = nn.LayerNorm(168, eps=1e-6)
@@ -143,12 +146,13 @@ class DeepHalf(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, 48, 14, 14) to (N, 1000), not normalised."""
-        x = self.stage4(self.stage3(features))
+        x = self.stage4(self.stage3(self.stage2(features)))
         return self.out(self.norm(x.mean((2, 3))))
 
     def start_from(self, state: dict[str, Tensor], isometry: Tensor) -> None:
         """Copy EdgeFace-XXS's deep half; `isometry` (1000, 512) has orthonormal columns."""
         parts: dict[str, nn.Module] = {
+            "stages.1.blocks.": self.stage2,
             "stages.2.": self.stage3,
             "stages.3.": self.stage4,
             "head.norm.": self.norm,

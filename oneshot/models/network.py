@@ -37,7 +37,7 @@ class NetworkConfig:
         bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
-        deep_blocks: see `DeepHalf`; 1 to 6.
+        deep_blocks, fine_blocks: see `DeepHalf`; 1 to 6, and 0 to 2.
     """
 
     form: Form = "aligned"
@@ -53,6 +53,7 @@ class NetworkConfig:
     refinements: int = 2
     share3x3: float = 0.5
     deep_blocks: int = 6
+    fine_blocks: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= 8 * self.share3x3 <= 7 or 8 * self.share3x3 % 1:
@@ -61,6 +62,9 @@ class NetworkConfig:
             raise OneShotError(f"network.refinements={self.refinements}: give 0 or more")
         if self.deep_blocks not in range(1, 7):
             raise OneShotError(f"network.deep_blocks={self.deep_blocks}: there are six; give 1 to 6")
+
+        if self.fine_blocks not in range(3):
+            raise OneShotError(f"network.fine_blocks={self.fine_blocks}: there are two; give 0 to 2")
 
     def as_dict(self) -> dict[str, object]:
         """As it is written into the weights' file."""
@@ -89,7 +93,7 @@ class OneShotNet(nn.Module):
                 fine_width=config.bridge_fine,
                 rank=config.bridge_rank,
             )
-            self.deep = DeepHalf(config.deep_blocks)
+            self.deep = DeepHalf(config.deep_blocks, config.fine_blocks)
         elif config.form == "fire":
             self.tail = FireTail(t4 + t8)
         else:

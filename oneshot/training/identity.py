@@ -49,7 +49,8 @@ class IdentityStage:
                 "lower batch or add crops"
             )
         self.pixels = self.train.pixels.to(self.device)
-        self.teacher = Teacher(load_state(Path(config.models) / "edgeface_xxs.safetensors")).to(self.device)
+        state = load_state(Path(config.models) / "edgeface_xxs.safetensors")
+        self.teacher = Teacher(state, config.network.fine_blocks).to(self.device)
         self.teacher.to(memory_format=torch.channels_last)
         self.template = Template().to(self.device)
         people = int(self.train.identity.max()) + 1 if config.weight_margin else 0

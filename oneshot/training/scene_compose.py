@@ -11,12 +11,13 @@ import albumentations as A
 import numpy as np
 
 from oneshot.training.scene_data import Photo, ScenePool, photo_pixels
-from oneshot.training.scene_paste import blend, hides, mask_of, part, window_of
+from oneshot.training.scene_paste import blend, hides, mask_of, part, scrambled, window_of
 from oneshot.training.scene_warp import Array, Labels, Window, similarity, warp_image, warp_labels
 
 MAX_ENLARGED = 4.0  # beyond, a face holds too little identity to learn from
 MIN_INTEROCULAR = 8.0  # pixels
 PASTE_TRIES = 8
+SCRAMBLED_FROM = 20.0  # pixels; what makes a smaller face one is hardly more than its colours
 
 T = TypeVar("T")
 
@@ -161,8 +162,8 @@ def _mosaic(photo: Photo, pool: ScenePool, config: SceneConfig, side: int, rng: 
 def _pasted(scene: Scene, pool: ScenePool, config: SceneConfig, rng: np.random.Generator) -> Scene:
     """The scene with 1 to `max_pasted` crops pasted where they hide no face that is there already.
 
-    Some are decoys: of a face's size and outline, but parts of photos without faces. Without them whatever is
-    round and stands out (a wheel, a medal) is a face.
+    Some are decoys: of a face's size and outline, but parts of photos without faces, or faces whose parts
+    have changed places. Without them whatever is round and stands out (a wheel, a medal) is a face.
     """
     image, labels = scene.image.copy(), scene.labels
     side = len(image)
@@ -170,10 +171,13 @@ def _pasted(scene: Scene, pool: ScenePool, config: SceneConfig, rng: np.random.G
     for _ in range(count):
         crop, face = pool.crops.get(int(rng.integers(len(pool.crops))))
         box = face.boxes[0]
-        if rng.random() < config.decoys:
-            crop, face = part(_pick(pool.negatives, rng), len(crop), rng), Labels.none()
         largest = max(config.smallest_face * 2, config.largest_face * side / np.sqrt(count))
-        scale = _log_uniform(rng, config.smallest_face, largest) / _face_size(box)
+        size = _log_uniform(rng, config.smallest_face, largest)
+        if rng.random() < config.decoys:
+            skin = size > SCRAMBLED_FROM and rng.random() < 0.5
+            crop = scrambled(crop, rng) if skin else part(_pick(pool.negatives, rng), len(crop), rng)
+            face = Labels.none()
+        scale = size / _face_size(box)
         scale = min(scale, config.max_enlarged / face.enlarged.max(initial=1.0))
         mask, region = mask_of(crop, box, rng)
         mirror, degrees = bool(rng.random() < 0.5), rng.normal(0, 2 * config.rotation)

@@ -22,6 +22,13 @@ def part(photo: Photo, side: int, rng: np.random.Generator) -> Array:
     return cv2.resize(part, (side, side), interpolation=way)
 
 
+def scrambled(crop: Array, rng: np.random.Generator, cells: int = 4) -> Array:
+    """A crop whose cells have changed places: a face's colours, and no face."""
+    parts = [part for band in np.split(crop, cells) for part in np.split(band, cells, 1)]
+    moved = [parts[i] for i in rng.permutation(len(parts))]
+    return np.concatenate([np.concatenate(moved[i::cells], 1) for i in range(cells)])
+
+
 def mask_of(crop: Array, box: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     """Opacity (H, W) uint8 of a crop, 255 on the face, and its extent xyxy.
 

@@ -38,15 +38,21 @@ def isometry(rows: int = EMBEDDING, columns: int = 512) -> Tensor:
 
 
 class Teacher(nn.Module):
-    """EdgeFace-XXS (arXiv:2307.01838), frozen: early features as hints and the embedding as a target."""
+    """EdgeFace-XXS (arXiv:2307.01838), frozen: early features as hints and the embedding as a target.
+
+    Args:
+        state: its weights, by timm's names.
+        fine_blocks: how many of stage 2's two blocks come after the hints (`DeepHalf`).
+    """
 
     rotation: Tensor
     grid: Tensor
 
-    def __init__(self, state: dict[str, Tensor]):
+    def __init__(self, state: dict[str, Tensor], fine_blocks: int = 0):
         super().__init__()
         import timm
 
+        self.fine_blocks = fine_blocks
         self.net: Any = timm.create_model("edgenext_xx_small", num_classes=512)
         self.net.load_state_dict({k: v.float() for k, v in state.items()})
         self.template = Template()
@@ -70,6 +76,10 @@ class Teacher(nn.Module):
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Aligned crops, RGB 0..255, to hints (B, 48, 14, 14) and targets (B, 1000), L2-normalised."""
         x = (crops - 127.5) / 127.5
-        hints = self.net.stages[1](self.net.stages[0](self.net.stem(x)))
-        deep = self.net.forward_head(self.net.stages[3](self.net.stages[2](hints)))
+        stage2 = self.net.stages[1]
+        hints = stage2.downsample(self.net.stages[0](self.net.stem(x)))
+        first = len(stage2.blocks) - self.fine_blocks
+        hints = stage2.blocks[:first](hints)
+        fine = stage2.blocks[first:](hints)
+        deep = self.net.forward_head(self.net.stages[3](self.net.stages[2](fine)))
         return hints.float(), F.normalize(F.normalize(deep.float(), dim=1) @ self.rotation.T, dim=1)
