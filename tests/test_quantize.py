@@ -68,7 +68,8 @@ def test_what_is_quantized_and_what_is_not(exact: Path, photos: list[Image], tmp
         before, after = (OneShot(path, threads=1, side=320)(photo) for path in (exact, out))
         np.testing.assert_allclose(after.boxes, before.boxes, atol=0.5)  # only fp16 moved them
         np.testing.assert_allclose(after.landmarks, before.landmarks, atol=0.5)
-        assert len(before) and ((before.embeddings * after.embeddings).sum(1) > 0.9).all()
+        # These layers are costly ones, which stay as they are by default: the same person, at some distance.
+        assert len(before) and ((before.embeddings * after.embeddings).sum(1) > 0.85).all()
 
 
 def test_what_cannot_be_is_one_sentence(exact: Path, tmp_path: Path) -> None:

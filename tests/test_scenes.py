@@ -149,7 +149,7 @@ def test_decoys_look_pasted_but_are_no_faces(pool: ScenePool, monkeypatch: pytes
     bright = Photo("bright.png", _encode(np.full((100, 160, 3), 230, np.uint8)), Labels.none())
     bright_pool = replace(pool, negatives=[bright])
     config = _only("paste", decoys=1.0, paste_on_photo=1.0)
-    brighter = 0
+    brighter = []
     for number in range(20):
         scenes = [
             compose(pool.photos[0], some, config, 128, np.random.default_rng(number))
@@ -157,8 +157,9 @@ def test_decoys_look_pasted_but_are_no_faces(pool: ScenePool, monkeypatch: pytes
         ]
         for scene in scenes:
             assert len(scene.labels.boxes) <= len(pool.photos[0].labels.boxes)
-        brighter += int(scenes[1].image.mean()) > int(scenes[0].image.mean())
-    assert brighter > 15
+        brighter.append(scenes[1].image.mean() - scenes[0].image.mean())
+    # Where there is room for none beside the faces, both are the same.
+    assert min(brighter) >= 0 and sum(more > 0 for more in brighter) >= 12
 
 
 def test_scrambled_parts_change_places_and_nothing_else() -> None:
