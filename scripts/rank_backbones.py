@@ -59,16 +59,17 @@ VARIANTS = {
     "hints-earlier": NetworkConfig(fine_blocks=2),
     "slim": NetworkConfig(stem=16, thin=(0, 24, 32), fine4=True),
     "small": NetworkConfig(share3x3=0.25, thin=(0, 24, 32), deep_blocks=4),
+    "next": NetworkConfig(share3x3=0.25, thin=(0, 32, 48), fine_blocks=1),
     "nano": NetworkConfig(
         stem=16,
-        share3x3=0.25,
+        share3x3=0.125,
         thin=(0, 24, 32),
         bridge=64,
         bridge_fine=16,
         bridge_rank=32,
         head=48,
         refinements=1,
-        deep_blocks=2,
+        deep_blocks=4,
     ),
 }
 FACES = (1, 10)
