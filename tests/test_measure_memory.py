@@ -57,7 +57,8 @@ def test_a_leak_is_seen(script: ModuleType, model: OneShot, gallery: Gallery) ->
     assert [(s.seconds, s.tracks) for s in samples] == [(i, 1) for i in range(1, SECONDS + 1)]
     assert script.grown(samples) < 15
     leaked = script.measure(stream(5 * SECONDS), Leaking(model), gallery)
-    assert script.grown(leaked) > 300
+    # Some 430 MB are kept, less what of them fits where other tests have freed memory.
+    assert script.grown(leaked) > 150
     with pytest.raises(OneShotError, match="too few to tell"):
         script.grown(samples[:9])
 
