@@ -71,10 +71,10 @@ class Follower:
         tracks = continued(faces.boxes, self._tracks)
         if tracks is None:
             return None
-        for track, box in zip(tracks, faces.boxes, strict=True):
-            if track.match.name is None and _area(box) > NEARER * self._areas[track]:
-                return None
-        for track, box in zip(tracks, faces.boxes, strict=True):
+        pairs = list(zip(tracks, faces.boxes, strict=True))
+        if any(t.match.name is None and _area(box) > NEARER * self._areas[t] for t, box in pairs):
+            return None
+        for track, box in pairs:
             track.seen(seconds, box)
         return faces, tracks
 

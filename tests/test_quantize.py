@@ -44,8 +44,7 @@ def test_the_layers_are_chosen_by_their_modules(exact: Path) -> None:
     kinds = {node.name: node for node in model.graph.node}
     bridge = [kinds[name] for name in convolutions(model, BRIDGE)]
     weights = {n.input[1].split("_net.")[1] for n in bridge if n.op_type == "Conv"}
-    layers = ("down_fine", "mix", "out")
-    assert weights == {f"bridge.{layer}.weight" for layer in layers}
+    assert weights == {"bridge.down_fine.weight", "bridge.mix.weight", "bridge.out.weight"}
     assert [n.op_type for n in bridge].count("Relu") == 2
     stem = [kinds[name].op_type for name in convolutions(model, ["stem"])]
     assert stem == ["Conv", "Relu", "MaxPool"]  # the pool reads nothing else

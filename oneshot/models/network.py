@@ -62,7 +62,6 @@ class NetworkConfig:
             raise OneShotError(f"network.refinements={self.refinements}: give 0 or more")
         if self.deep_blocks not in range(1, 7):
             raise OneShotError(f"network.deep_blocks={self.deep_blocks}: there are six; give 1 to 6")
-
         if self.fine_blocks not in range(3):
             raise OneShotError(f"network.fine_blocks={self.fine_blocks}: there are two; give 0 to 2")
 
@@ -86,9 +85,10 @@ class OneShotNet(nn.Module):
         self.refinement = Refinement(t4 + t8)
         self.template = Template()
         if config.form == "aligned":
+            fine, coarse = ((t2 or w2) + t4, t8) if config.fine4 else (t2 or w2, t4 + t8)
             self.bridge = Bridge(
-                (t2 or w2) + t4 * config.fine4,
-                t8 + t4 * (not config.fine4),
+                fine,
+                coarse,
                 config.bridge,
                 fine_width=config.bridge_fine,
                 rank=config.bridge_rank,

@@ -17,15 +17,15 @@ def part(photo: Photo, side: int, rng: np.random.Generator) -> Array:
     least = min(image.shape[:2])
     extent = int(rng.integers(min(side // 4, least), least + 1))
     y, x = (int(rng.integers(length - extent + 1)) for length in image.shape[:2])
-    part = image[y : y + extent, x : x + extent]
+    square = image[y : y + extent, x : x + extent]
     way = cv2.INTER_AREA if extent > side else cv2.INTER_LINEAR
-    return cv2.resize(part, (side, side), interpolation=way)
+    return cv2.resize(square, (side, side), interpolation=way)
 
 
 def scrambled(crop: Array, rng: np.random.Generator, cells: int = 4) -> Array:
     """A crop whose cells have changed places: a face's colours, and no face."""
-    parts = [part for band in np.split(crop, cells) for part in np.split(band, cells, 1)]
-    moved = [parts[i] for i in rng.permutation(len(parts))]
+    grid = [cell for band in np.split(crop, cells) for cell in np.split(band, cells, 1)]
+    moved = [grid[i] for i in rng.permutation(len(grid))]
     return np.concatenate([np.concatenate(moved[i::cells], 1) for i in range(cells)])
 
 
