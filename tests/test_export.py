@@ -30,6 +30,8 @@ def lively(**shape: object) -> OneShotNet:
     for name, parameter in net.named_parameters():
         if name.endswith(("gamma", "gamma_xca")):
             torch.nn.init.uniform_(parameter, 0.3, 1.0)
+        if name.endswith("token_projection.weight"):
+            torch.nn.init.normal_(parameter)
     torch.nn.init.normal_(net.refinement.out.weight, std=0.01)
     for layer in net.head.out:
         torch.nn.init.normal_(layer.weight, std=0.03)  # type: ignore[arg-type]
