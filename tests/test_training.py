@@ -19,7 +19,12 @@ from oneshot.align import ARCFACE_TEMPLATE
 from oneshot.errors import OneShotError
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.squeezefaceposenet import FORMS
-from oneshot.models.weights import load_squeezefaceposenet, start_network, start_squeezefaceposenet
+from oneshot.models.weights import (
+    load_squeezefaceposenet,
+    save_weights,
+    start_network,
+    start_squeezefaceposenet,
+)
 from oneshot.training import loop, precision
 from oneshot.training.config import TrainConfig, from_dict, load_config, to_dict
 from oneshot.training.crops import load_crops, split_by_person
@@ -313,6 +318,14 @@ def test_an_unknown_setting_names_the_nearest(tmp_path: Path) -> None:
     assert (config.steps, config.network.form, config.network.stem) == (7, "fire", 16)
     assert config.canvases == (64, 96)
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_what_is_not_said_of_the_shape_is_as_in_the_weights_to_start_from(tmp_path: Path) -> None:
+    start, path = tmp_path / "start.safetensors", tmp_path / "a.toml"
+    save_weights(start, OneShotNet(NetworkConfig(stem=16, thin=(0, 24, 32), deep_blocks=2)), {})
+    path.write_text(f"start = {str(start)!r}")
+    config = load_config(path, ["network.deep_blocks=1"])
+    assert config.network == NetworkConfig(stem=16, thin=(0, 24, 32), deep_blocks=1)
 
 
 def test_picked_faces_are_usable_and_of_their_own_picture() -> None:

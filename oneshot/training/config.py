@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from oneshot.errors import OneShotError
 from oneshot.models.network import NetworkConfig
 from oneshot.models.squeezefaceposenet import FORMS
+from oneshot.models.weights import load_network
 from oneshot.training.precision import Precision
 
 if sys.version_info >= (3, 11):
@@ -98,10 +99,16 @@ class TrainConfig:
 def load_config(path: Path, overrides: list[str]) -> TrainConfig:
     """The config in a TOML file with `key=value` changes (`network.stem=32` reaches inside).
 
+    With `start`, the network has the shape of those weights but for what is said of it.
+
     Raises:
         OneShotError: no such file, broken TOML, or an unknown key (the nearest known one is named).
     """
-    return from_dict(read_table(path, overrides))
+    table = read_table(path, overrides)
+    if table.get("start") and table.get("stage") != "distil":
+        shape = load_network(Path(table["start"]))[0].config.as_dict()
+        table["network"] = shape | table.get("network", {})
+    return from_dict(table)
 
 
 def read_table(path: Path, overrides: list[str]) -> dict[str, Any]:
