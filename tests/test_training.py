@@ -29,6 +29,7 @@ from oneshot.training import loop, precision
 from oneshot.training.config import TrainConfig, from_dict, load_config, to_dict
 from oneshot.training.crops import load_crops, split_by_person
 from oneshot.training.distil import DistilStage
+from oneshot.training.ema import refresh_statistics
 from oneshot.training.identity import IdentityStage, refinements
 from oneshot.training.joint import pick_faces
 from oneshot.training.muon import Muon, orthogonal
@@ -296,6 +297,21 @@ def test_another_config_cannot_resume(folders: tuple[Path, Path], tmp_path: Path
     (tmp_path / "last.ckpt").write_bytes(b"torn")
     with pytest.raises(OneShotError, match="does not load"):
         run(tiny(folders, steps=1), tmp_path, resume=True)
+
+
+def test_averaged_weights_get_statistics_of_their_own() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4)).eval()
+    norm, unseen = net[1], net[2]
+    assert isinstance(norm, nn.BatchNorm2d) and isinstance(unseen, nn.BatchNorm2d)
+    for one in (norm, unseen):
+        one.running_var.fill_(1e6)  # type: ignore[union-attr]
+    batches = [torch.randn(64, 3, 8, 8) + step for step in range(4)]
+    refresh_statistics(net, lambda net, step: net[:2](batches[step]), range(4))
+    assert not net.training and (norm.momentum, unseen.momentum) == (0.1, 0.1)
+    own = torch.stack([net[0](batch).var((0, 2, 3)) for batch in batches]).mean(0)
+    torch.testing.assert_close(norm.running_var, own)
+    assert unseen.running_var is not None and unseen.running_var.eq(1e6).all()
 
 
 def test_the_rate_warms_up_waits_and_falls() -> None:

@@ -1,6 +1,7 @@
 """An exponential moving average of a network's weights; it is what gets evaluated and shipped."""
 
 import copy
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 import torch
@@ -25,3 +26,30 @@ class Ema(Generic[Net]):
         torch._foreach_lerp_([average[k] for k in floats], [current[k] for k in floats], 1 - decay)
         for key in average.keys() - set(floats):
             average[key].copy_(current[key])
+
+
+@torch.no_grad()
+def refresh_statistics(net: Net, see: Callable[[Net, int], object], steps: Iterable[int]) -> None:
+    """Give an averaged network the batch-norm statistics that it has itself, on some training steps.
+
+    Those that were averaged along the way belong to other weights, and a single step whose maps explode
+    stays in them for thousands. So does stochastic weight averaging (arXiv:1803.05407, section 3.2).
+
+    Args:
+        net: left in evaluation mode. Norms that `see` does not pass keep their statistics.
+        see: a forward pass of the training step of that number.
+    """
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+    before = [(norm.momentum, copy.deepcopy(norm.state_dict())) for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean of all batches
+    net.train()
+    with torch.compiler.set_stance("force_eager"):  # compiling for a few steps would take a minute
+        for step in steps:
+            see(net, step)
+    net.eval()
+    for norm, (momentum, state) in zip(norms, before, strict=True):
+        norm.momentum = momentum
+        if not norm.num_batches_tracked:
+            norm.load_state_dict(state)

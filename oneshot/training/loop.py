@@ -14,12 +14,13 @@ from oneshot.errors import OneShotError
 from oneshot.models.weights import Network, save_weights
 from oneshot.training.checkpoint import load_checkpoint, save_checkpoint
 from oneshot.training.config import TrainConfig, to_dict
-from oneshot.training.ema import Ema
+from oneshot.training.ema import Ema, refresh_statistics
 from oneshot.training.log import RunLog
 from oneshot.training.muon import Muon, is_matrix
 
 LOG_EVERY = 20
-
+REFRESH = 8
+"""Steps, the run's last, whose data gives averaged weights the statistics of their batch-norms."""
 
 Net = TypeVar("Net", bound=Network)
 Taught = TypeVar("Taught", bound=Network, contravariant=True)
@@ -162,6 +163,7 @@ def train(
                     console.print(f"step {step} {speed:.0f}/s {text}")
                 since, counted = time.monotonic(), step
             if step % config.evaluate_every == 0 or step == config.steps:
+                refresh_statistics(ema.net, stage.losses, range(max(0, config.steps - REFRESH), config.steps))
                 figures = stage.evaluate(ema.net)
                 log.write(step, "evaluation", figures)
                 console.print(f"step {step}: " + " ".join(f"{k} {v:.4g}" for k, v in figures.items()))
