@@ -63,13 +63,15 @@ VARIANTS = {
     "nano": NetworkConfig(
         stem=16,
         share3x3=0.125,
+        share3x3_top=0.125,
         thin=(0, 24, 32),
-        bridge=64,
+        bridge=48,
         bridge_fine=16,
         bridge_rank=32,
         head=48,
         refinements=1,
-        deep_blocks=4,
+        deep_blocks=3,
+        deep_relu=True,
     ),
 }
 FACES = (1, 10)

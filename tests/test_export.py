@@ -116,7 +116,10 @@ def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None
         assert [len(a) for a in backend.run(pictures, 0.9999999, 0.45, 200)] == [0] * 5
 
 
-@pytest.mark.parametrize("shape", [{}, {"bridge_rank": 0}, {"fine4": True, "fine_blocks": 2}])
+@pytest.mark.parametrize(
+    "shape",
+    [{}, {"bridge_rank": 0}, {"fine4": True, "fine_blocks": 2}, {"deep_blocks": 3, "deep_relu": True}],
+)
 def test_folding_changes_nothing(shape: dict[str, object]) -> None:
     net = lively(**shape)
     image = torch.from_numpy(noise(96, 128))

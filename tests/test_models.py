@@ -5,6 +5,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from torch.nn import functional as F
 
 from oneshot.align import ARCFACE_TEMPLATE, similarity, warp_face
@@ -234,6 +235,15 @@ def test_hints_and_the_deep_half_make_the_teacher(fine_blocks: int) -> None:
     torch.testing.assert_close(F.normalize(deep.eval()(hints), dim=1), target, atol=1e-5, rtol=1e-4)
 
 
+def test_a_rectified_deep_half_is_smooth_nowhere_and_starts_like_the_teacher() -> None:
+    torch.manual_seed(0)
+    state = timm.create_model("edgenext_xx_small", num_classes=512).state_dict()
+    deep = DeepHalf(blocks=3, relu=True)
+    deep.start_from(state, isometry())
+    acts = [m.act for m in deep.modules() if hasattr(m, "act")]
+    assert len(acts) == 5 and all(isinstance(act, nn.ReLU) for act in acts)
+
+
 def test_stride_4_on_the_fine_grid() -> None:
     """Its channels come after stride 2's, at the same 28x28 places; stride 8 is left alone on 14x14."""
     torch.manual_seed(0)
@@ -267,7 +277,8 @@ def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"share3x3": 0.3}, {"share3x3": 1.0}, {"deep_blocks": 7}, {"fine_blocks": 3}]
+    "wrong",
+    [{"share3x3": 0.3}, {"share3x3": 1.0}, {"share3x3_top": 0.0}, {"deep_blocks": 7}, {"fine_blocks": 3}],
 )
 def test_impossible_shapes_are_one_sentence(wrong: dict[str, float]) -> None:
     with pytest.raises(OneShotError, match=next(iter(wrong))):

@@ -86,18 +86,26 @@ class Backbone(nn.Module):
         dwc: the depth-wise form of every 3x3 in the fire modules.
         bypass: residual bypass in fire3, fire5, fire7 and fire9.
         share3x3: see `Fire`; of fire2 to fire5, where the maps are large.
+        share3x3_top: of fire6 to fire9, which serve detection alone.
     """
 
     mean: Tensor
     std: Tensor | None
 
-    def __init__(self, stem: int = 64, dwc: bool = False, bypass: bool = True, share3x3: float = 0.5):
+    def __init__(
+        self,
+        stem: int = 64,
+        dwc: bool = False,
+        bypass: bool = True,
+        share3x3: float = 0.5,
+        share3x3_top: float = 0.5,
+    ):
         super().__init__()
         self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.stem = nn.Conv2d(3, stem, 3, stride=2, padding=1)
         inputs = (stem, *(2 * e for e in EXPAND[:-1]))
-        shares = (share3x3,) * 4 + (0.5,) * 4
+        shares = (share3x3,) * 4 + (share3x3_top,) * 4
         fires = [
             Fire(i, s, e, dwc, bypass, share)
             for i, s, e, share in zip(inputs, SQUEEZE, EXPAND, shares, strict=True)

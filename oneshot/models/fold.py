@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from oneshot.models.network import OneShotNet
@@ -46,6 +47,26 @@ class Positions(nn.Module):
         return self.encoding.expand(shape[0], -1, -1, -1)
 
 
+class PaddedDepthwise(nn.Module):
+    """A depth-wise convolution of so many channels that ONNX Runtime's fast kernel takes it: fours."""
+
+    def __init__(self, original: Any):
+        super().__init__()
+        self.channels: int = original.in_channels
+        self.more = -self.channels % 4
+        total = self.channels + self.more
+        padding = original.padding
+        self.conv = nn.Conv2d(total, total, original.kernel_size, padding=padding, groups=total)
+        with torch.no_grad():
+            for own, given in ((self.conv.weight, original.weight), (self.conv.bias, original.bias)):
+                assert own is not None
+                own.zero_()[: self.channels] = given
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        return self.conv(F.pad(x, (0, 0, 0, 0, 0, self.more)))[:, : self.channels]
+
+
 def fold(net: OneShotNet) -> OneShotNet:
     """A copy: batch-norms and layer scales are part of the layers beside them, positions are constant.
 
@@ -79,6 +100,9 @@ def fold(net: OneShotNet) -> OneShotNet:
             if getattr(block, "gamma", None) is not None:
                 _scale_rows(block.mlp.fc2, block.gamma)
                 block.gamma = None
+            for i, conv in enumerate(getattr(block, "convs", ())):
+                if conv.in_channels % 4:
+                    block.convs[i] = PaddedDepthwise(conv)
             if getattr(block, "pos_embd", None) is not None:  # only of stage 2
                 block.pos_embd = Positions(block.pos_embd, 14)
             if getattr(block, "gamma_xca", None) is not None:

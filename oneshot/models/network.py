@@ -31,13 +31,13 @@ class NetworkConfig:
     Attributes:
         form: the identity head: a recogniser's deep half on the aligned grid, SqueezeFacePoseNet's own
             fire6-9 there, or one 1x1 convolution at the face's centre (the plain YOLO form).
-        stem, dwc, bypass, share3x3: see `Backbone`; share3x3 in eighths, from 1/8 to 7/8.
+        stem, dwc, bypass, share3x3, share3x3_top: see `Backbone`; shares in eighths, from 1/8 to 7/8.
         thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is.
         fine4: stride 4 is sampled at 28x28 points of a face, as stride 2 is, instead of 14x14.
         bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
-        deep_blocks, fine_blocks: see `DeepHalf`; 1 to 6, and 0 to 2.
+        deep_blocks, fine_blocks, deep_relu: see `DeepHalf`; 1 to 6, and 0 to 2.
     """
 
     form: Form = "aligned"
@@ -52,12 +52,16 @@ class NetworkConfig:
     head: int = 64
     refinements: int = 2
     share3x3: float = 0.5
+    share3x3_top: float = 0.5
     deep_blocks: int = 6
     fine_blocks: int = 0
+    deep_relu: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= 8 * self.share3x3 <= 7 or 8 * self.share3x3 % 1:
-            raise OneShotError(f"network.share3x3={self.share3x3}: give an eighth, from 0.125 to 0.875")
+        for name in ("share3x3", "share3x3_top"):
+            share = getattr(self, name)
+            if not 1 <= 8 * share <= 7 or 8 * share % 1:
+                raise OneShotError(f"network.{name}={share}: give an eighth, from 0.125 to 0.875")
         if self.refinements < 0:
             raise OneShotError(f"network.refinements={self.refinements}: give 0 or more")
         if self.deep_blocks not in range(1, 7):
@@ -76,7 +80,7 @@ class OneShotNet(nn.Module):
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
         self.config = config = config or NetworkConfig()
-        self.backbone = Backbone(config.stem, config.dwc, config.bypass, config.share3x3)
+        self.backbone = Backbone(config.stem, config.dwc, config.bypass, config.share3x3, config.share3x3_top)
         w2, w4, w8, w16, w32 = self.backbone.widths
         self.head = DetectionHead((w8, w16, w32), config.head)
         t2, t4, t8 = config.thin
@@ -93,7 +97,7 @@ class OneShotNet(nn.Module):
                 fine_width=config.bridge_fine,
                 rank=config.bridge_rank,
             )
-            self.deep = DeepHalf(config.deep_blocks, config.fine_blocks)
+            self.deep = DeepHalf(config.deep_blocks, config.fine_blocks, config.deep_relu)
         elif config.form == "fire":
             self.tail = FireTail(t4 + t8)
         else:
