@@ -42,6 +42,7 @@ from oneshot.training.identity import VALIDATION_SCALES, IdentityStage
 from oneshot.training.loop import train
 from oneshot.types import Image
 
+CONFIG = Path(__file__).resolve().parent / "configs" / "identity.toml"
 VARIANTS = {
     "base": NetworkConfig(),
     "stem-64": NetworkConfig(stem=64),
@@ -49,34 +50,22 @@ VARIANTS = {
     "3x3-quarter": NetworkConfig(share3x3=0.25),
     "3x3-eighth": NetworkConfig(share3x3=0.125),
     "depthwise": NetworkConfig(dwc=True),
-    "stride-4-fine": NetworkConfig(fine4=True),
     "thin-24-32": NetworkConfig(thin=(0, 24, 32)),
+    "no-stride-8": NetworkConfig(thin=(0, 48, 0)),
     "rank-full": NetworkConfig(bridge_rank=0),
     "bridge-64": NetworkConfig(bridge=64, bridge_rank=32),
     "blocks-4": NetworkConfig(deep_blocks=4),
     "blocks-2": NetworkConfig(deep_blocks=2),
+    "rectified": NetworkConfig(deep_relu=True),
     "hints-early": NetworkConfig(fine_blocks=1),
     "hints-earlier": NetworkConfig(fine_blocks=2),
-    "slim": NetworkConfig(stem=16, thin=(0, 24, 32), fine4=True),
     "small": NetworkConfig(share3x3=0.25, thin=(0, 24, 32), deep_blocks=4),
     "next": NetworkConfig(share3x3=0.25, thin=(0, 32, 48), fine_blocks=1),
-    "nano": NetworkConfig(
-        stem=16,
-        share3x3=0.125,
-        share3x3_top=0.125,
-        thin=(0, 24, 32),
-        bridge=48,
-        bridge_fine=16,
-        bridge_rank=32,
-        head=48,
-        refinements=1,
-        deep_blocks=3,
-        deep_relu=True,
-    ),
+    "next-no-stride-8": NetworkConfig(share3x3=0.25, thin=(0, 32, 0), fine_blocks=1),
+    "nano": load_config(CONFIG.with_name("nano.toml"), []).network,
 }
 FACES = (1, 10)
 SIDE = 320
-CONFIG = Path(__file__).resolve().parent / "configs" / "identity.toml"
 INFO: dict[str, Any] = {"score_threshold": SCORE_THRESHOLD, "iou_threshold": IOU_THRESHOLD}
 CONSOLE = Console()
 

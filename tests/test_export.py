@@ -118,7 +118,12 @@ def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None
 
 @pytest.mark.parametrize(
     "shape",
-    [{}, {"bridge_rank": 0}, {"fine4": True, "fine_blocks": 2}, {"deep_blocks": 3, "deep_relu": True}],
+    [
+        {},
+        {"bridge_rank": 0},
+        {"thin": (0, 24, 0), "fine_blocks": 2},
+        {"deep_blocks": 3, "fine_blocks": 0, "deep_relu": True},
+    ],
 )
 def test_folding_changes_nothing(shape: dict[str, object]) -> None:
     net = lively(**shape)

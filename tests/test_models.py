@@ -1,10 +1,13 @@
 """The network's parts: shapes, exact sampling, alignment that undoes a similarity, the paper's counts."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -152,6 +155,19 @@ def test_a_face_is_embedded_the_same_wherever_it_stands() -> None:
         torch.testing.assert_close(embed(0, 0), embed(40, 16), atol=1e-4, rtol=1e-3)
 
 
+def test_without_stride_8_identity_reads_strides_2_and_4_alone() -> None:
+    torch.manual_seed(0)
+    net = OneShotNet(NetworkConfig(thin=(0, 24, 0))).eval()
+    image = torch.rand(1, 3, 128, 128) * 255
+    with torch.no_grad():
+        before = net.embed(net.sampled_maps(image), TEMPLATE[None])
+        for number in range(4, 10):
+            net.get_submodule(f"backbone.fire{number}.squeeze").weight.zero_()
+        maps = net.backbone(image)
+        after = net.embed(net.thinned(maps.s2, maps.s4, maps.s8), TEMPLATE[None])
+    torch.testing.assert_close(after, before)
+
+
 def test_weights_round_trip(tmp_path) -> None:  # type: ignore[no-untyped-def]
     net = OneShotNet(NetworkConfig(thin=(16, 32, 32), stem=48)).eval()
     net.head.lateral[2][1].running_var.fill_(1.3e6)  # as seen in training; beyond fp16
@@ -169,6 +185,13 @@ def test_weights_beyond_fp16_are_not_written(tmp_path) -> None:  # type: ignore[
     with pytest.raises(OneShotError, match=r"head.out.0.weight is not finite as torch.float16"):
         save_weights(tmp_path / "a.safetensors", net, {})
     assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_a_shape_of_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"a": torch.zeros(1)}, path, {"oneshot": json.dumps({"network": {"fine4": True}})})
+    with pytest.raises(OneShotError, match="another version of oneshot"):
+        load_network(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a safetensors file", b"\x08\0\0\0\0\0\0\0{}      "])
@@ -244,23 +267,6 @@ def test_a_rectified_deep_half_is_smooth_nowhere_and_starts_like_the_teacher() -
     assert len(acts) == 5 and all(isinstance(act, nn.ReLU) for act in acts)
 
 
-def test_stride_4_on_the_fine_grid() -> None:
-    """Its channels come after stride 2's, at the same 28x28 places; stride 8 is left alone on 14x14."""
-    torch.manual_seed(0)
-    maps = [torch.randn(1, 3, 64 // stride, 64 // stride) for stride in (2, 4, 8)]
-    landmarks = torch.from_numpy(ARCFACE_TEMPLATE)[None] / 2
-    nets = [OneShotNet(NetworkConfig(fine4=fine4)) for fine4 in (False, True)]
-    (plain_fine, plain_coarse), (fine, coarse) = (net.samples(*maps, landmarks) for net in nets)
-    assert fine.shape == (1, 6, 28, 28) and coarse.shape == (1, 3, 14, 14)
-    torch.testing.assert_close(fine[:, :3], plain_fine)
-    torch.testing.assert_close(coarse, plain_coarse[:, 3:])
-    # Coarse cells lie between four fine ones: on a smooth map their mean is the coarse sample.
-    ramp = [torch.linspace(-1, 1, side).expand(1, 1, side, side).contiguous() for side in (32, 16, 8)]
-    (_, rough), (both, _) = (net.samples(*ramp, landmarks) for net in nets)
-    inner = (slice(None), slice(0, 1), slice(2, 12), slice(2, 12))
-    torch.testing.assert_close(F.avg_pool2d(both[:, 1:], 2)[inner], rough[inner], atol=1e-4, rtol=1e-4)
-
-
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
 def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float) -> None:
     torch.manual_seed(0)
@@ -278,7 +284,14 @@ def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"share3x3": 0.3}, {"share3x3": 1.0}, {"share3x3_top": 0.0}, {"deep_blocks": 7}, {"fine_blocks": 3}],
+    [
+        {"share3x3": 0.3},
+        {"share3x3": 1.0},
+        {"share3x3_top": 0.0},
+        {"thin": (0, 8)},
+        {"deep_blocks": 7},
+        {"fine_blocks": 3},
+    ],
 )
 def test_impossible_shapes_are_one_sentence(wrong: dict[str, float]) -> None:
     with pytest.raises(OneShotError, match=next(iter(wrong))):

@@ -251,7 +251,7 @@ def test_each_correction_of_a_step_starts_where_the_one_before_ended(folders: tu
     config = tiny(folders)
     net = start_network(config.network, Path(config.models), None).eval()
     torch.nn.init.normal_(net.refinement.out.weight, std=1.0)
-    thin = net.thinned(*net.backbone.fine(torch.rand(2, 3, 64, 64) * 255))
+    thin = net.sampled_maps(torch.rand(2, 3, 64, 64) * 255)
     start = torch.from_numpy((ARCFACE_TEMPLATE - 56) * 0.4 + 32).float().expand(2, 5, 2)
     first, second, third = refinements(net, thin, start, 3)
     assert min((second - first).abs().max(), (third - second).abs().max()) > 0.1

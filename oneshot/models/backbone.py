@@ -113,19 +113,22 @@ class Backbone(nn.Module):
         self.fire2, self.fire3, self.fire4, self.fire5, self.fire6, self.fire7, self.fire8, self.fire9 = fires
         self.widths = (stem, 2 * EXPAND[1], 2 * EXPAND[3], 2 * EXPAND[5], 2 * EXPAND[7])
 
-    def fine(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """RGB images (B, 3, H, W), values 0..255, to the maps at strides 2, 4, 8: identity's."""
+    def fine(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """RGB images (B, 3, H, W), values 0..255, to the maps at strides 2 and 4."""
         x = images - self.mean
         if self.std is not None:  # export makes it part of the stem's weights
             x = x / self.std
         s2 = F.relu(self.stem(x))
-        s4 = self.fire3(self.fire2(F.max_pool2d(s2, 2)))
-        s8 = self.fire5(self.fire4(F.max_pool2d(s4, 2)))
-        return s2, s4, s8
+        return s2, self.fire3(self.fire2(F.max_pool2d(s2, 2)))
+
+    def stride8(self, s4: Tensor) -> Tensor:
+        """From the map at stride 4 to that at stride 8."""
+        return self.fire5(self.fire4(F.max_pool2d(s4, 2)))
 
     def forward(self, images: Tensor) -> Maps:
         """RGB images (B, 3, H, W), values 0..255, H and W multiples of 32."""
-        s2, s4, s8 = self.fine(images)
+        s2, s4 = self.fine(images)
+        s8 = self.stride8(s4)
         s16 = self.fire7(self.fire6(F.max_pool2d(s8, 2)))
         s32 = self.fire9(self.fire8(F.max_pool2d(s16, 2)))
         return Maps(s2, s4, s8, s16, s32)

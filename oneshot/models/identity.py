@@ -13,7 +13,7 @@ EMBEDDING = 1000
 
 
 class Refinement(nn.Module):
-    """Corrects coarse landmarks: samples of strides 4 and 8 on a wide grid to ten offsets."""
+    """Corrects coarse landmarks: the coarse samples on a wide grid to ten offsets."""
 
     def __init__(self, inputs: int):
         super().__init__()
@@ -59,7 +59,7 @@ class Bridge(nn.Module):
         self.out = nn.Conv2d(width, out, 1)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """Stride-2 samples (N, F, 28, 28) and strides 4 and 8 together (N, C, 14, 14) to (N, 48, 14, 14)."""
+        """Samples of stride 2 (N, F, 28, 28) and of coarser maps (N, C, 14, 14) to (N, 48, 14, 14)."""
         fine = F.relu(self.norm_down(self.down_fine(self.norm_fine(fine))))
         x = self.squeeze(torch.cat((fine, self.norm_coarse(coarse)), 1))
         return self.out(F.relu(self.norm_mix(self.mix(x))))

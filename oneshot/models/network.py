@@ -32,8 +32,8 @@ class NetworkConfig:
         form: the identity head: a recogniser's deep half on the aligned grid, SqueezeFacePoseNet's own
             fire6-9 there, or one 1x1 convolution at the face's centre (the plain YOLO form).
         stem, dwc, bypass, share3x3, share3x3_top: see `Backbone`; shares in eighths, from 1/8 to 7/8.
-        thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is.
-        fine4: stride 4 is sampled at 28x28 points of a face, as stride 2 is, instead of 14x14.
+        thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is,
+            and no stride 8.
         bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
@@ -45,7 +45,6 @@ class NetworkConfig:
     dwc: bool = False
     bypass: bool = False
     thin: tuple[int, int, int] = (0, 48, 64)
-    fine4: bool = False
     bridge: int = 96
     bridge_fine: int = 32
     bridge_rank: int = 48
@@ -62,6 +61,8 @@ class NetworkConfig:
             share = getattr(self, name)
             if not 1 <= 8 * share <= 7 or 8 * share % 1:
                 raise OneShotError(f"network.{name}={share}: give an eighth, from 0.125 to 0.875")
+        if len(self.thin) != 3:
+            raise OneShotError(f"network.thin={list(self.thin)}: give three numbers, for strides 2, 4, 8")
         if self.refinements < 0:
             raise OneShotError(f"network.refinements={self.refinements}: give 0 or more")
         if self.deep_blocks not in range(1, 7):
@@ -85,14 +86,14 @@ class OneShotNet(nn.Module):
         self.head = DetectionHead((w8, w16, w32), config.head)
         t2, t4, t8 = config.thin
         self.thin2: nn.Module = nn.Conv2d(w2, t2, 1) if t2 else nn.Identity()
-        self.thin4, self.thin8 = nn.Conv2d(w4, t4, 1), nn.Conv2d(w8, t8, 1)
+        self.thin4 = nn.Conv2d(w4, t4, 1)
+        self.thin8 = nn.Conv2d(w8, t8, 1) if t8 else None
         self.refinement = Refinement(t4 + t8)
         self.template = Template()
         if config.form == "aligned":
-            fine, coarse = ((t2 or w2) + t4, t8) if config.fine4 else (t2 or w2, t4 + t8)
             self.bridge = Bridge(
-                fine,
-                coarse,
+                t2 or w2,
+                t4 + t8,
                 config.bridge,
                 fine_width=config.bridge_fine,
                 rank=config.bridge_rank,
@@ -107,57 +108,49 @@ class OneShotNet(nn.Module):
         """Raw outputs (B, 15, H/s, W/s) for strides 8, 16, 32; see docs/design.md for their code."""
         return self.head(maps.s8, maps.s16, maps.s32)
 
-    def thinned(self, s2: Tensor, s4: Tensor, s8: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The three maps that are sampled."""
-        return self.thin2(s2), self.thin4(s4), self.thin8(s8)
+    def thinned(self, s2: Tensor, s4: Tensor, s8: Tensor) -> tuple[Tensor, ...]:
+        """The maps that are sampled: two, or with stride 8 three."""
+        coarsest = () if self.thin8 is None else (self.thin8(s8),)
+        return self.thin2(s2), self.thin4(s4), *coarsest
 
-    def refine(self, thin4: Tensor, thin8: Tensor, landmarks: Tensor, places: Places | None = None) -> Tensor:
+    def sampled_maps(self, images: Tensor) -> tuple[Tensor, ...]:
+        """`thinned` of images (B, 3, H, W), with no more of the backbone run than it takes."""
+        s2, s4 = self.backbone.fine(images)
+        return self.thinned(s2, s4, s4 if self.thin8 is None else self.backbone.stride8(s4))
+
+    def refine(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
         """One correction of landmarks (N, 5, 2), pixels: of K faces a picture (N = B * K), or at `places`."""
         transform = template_to_image(landmarks, self.template.landmarks)
-        sampled = coarse_samples(thin4, thin8, by_slot(transform, places), self.template.wide14)
-        offsets = self.refinement(by_face(sampled, places)).float()
+        coarse = self.coarse_samples(sampled, by_slot(transform, places), self.template.wide14)
+        offsets = self.refinement(by_face(coarse, places)).float()
         return apply_similarity(transform, self.template.landmarks + offsets)
 
-    def features(
-        self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor, places: Places | None = None
-    ) -> Tensor:
-        """The bridge's output (N, 48, 14, 14) at landmarks (N, 5, 2); `aligned` only."""
-        return self.bridge(*self.samples(thin2, thin4, thin8, landmarks, places))
-
     def samples(
-        self, thin2: Tensor, thin4: Tensor, thin8: Tensor, landmarks: Tensor, places: Places | None = None
+        self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Aligned samples (N, C, 28, 28) and (N, C, 14, 14): of stride 2, and of strides 4 and 8 joined.
-
-        With `fine4` of strides 2 and 4 joined, and of stride 8.
-        """
+        """Aligned samples (N, C, 28, 28) and (N, C, 14, 14): of stride 2, and of what is coarser, joined."""
         transform = by_slot(template_to_image(landmarks, self.template.landmarks), places)
-        points = apply_similarity(transform, self.template.grid28)
-        fine = sample(thin2, points, 2, 28)
-        if self.config.fine4:
-            fine = torch.cat((fine, sample(thin4, points, 4, 28)), 1)
-            coarse = sample(thin8, apply_similarity(transform, self.template.grid14), 8, 14)
-        else:
-            coarse = coarse_samples(thin4, thin8, transform, self.template.grid14)
+        fine = sample(sampled[0], apply_similarity(transform, self.template.grid28), 2, 28)
+        coarse = self.coarse_samples(sampled, transform, self.template.grid14)
         return by_face(fine, places), by_face(coarse, places)
+
+    def coarse_samples(self, sampled: tuple[Tensor, ...], transform: Tensor, grid: Tensor) -> Tensor:
+        """Strides 4 and 8 (B, C, K, 14, 14) on a grid of the template, moved by transforms (B * K, 4)."""
+        points = apply_similarity(transform, grid)
+        at4 = sample(sampled[1], points, 4, 14)
+        return at4 if self.thin8 is None else torch.cat((at4, sample(sampled[2], points, 8, 14)), 1)
 
     def embed(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
         """Embeddings (N, 1000), L2-normalised, of faces aligned by landmarks (N, 5, 2), pixels.
 
-        `sampled` holds the three thinned maps; the `cell` form reads maps at strides 8, 16, 32 after them.
+        `sampled` holds the thinned maps; the `cell` form reads maps at strides 8, 16, 32 at its end.
         """
         if self.config.form == "aligned":
-            out = self.deep(self.features(sampled[0], sampled[1], sampled[2], landmarks, places))
+            out = self.deep(self.bridge(*self.samples(sampled, landmarks, places)))
         elif self.config.form == "fire":
-            out = self.tail(self.samples(sampled[0], sampled[1], sampled[2], landmarks, places)[1])
+            out = self.tail(self.samples(sampled, landmarks, places)[1])
         else:
             centre = by_slot(landmarks.mean(1, keepdim=True), places)
-            cells = [sample(m, centre, s, 1) for m, s in zip(sampled[3:], (8, 16, 32), strict=True)]
+            cells = [sample(m, centre, s, 1) for m, s in zip(sampled[-3:], (8, 16, 32), strict=True)]
             out = self.cell(by_face(torch.cat(cells, 1), places).flatten(1))
         return F.normalize(out.float(), dim=1)
-
-
-def coarse_samples(thin4: Tensor, thin8: Tensor, transform: Tensor, grid: Tensor) -> Tensor:
-    """Strides 4 and 8 joined (B, C, K, 14, 14) on a grid of the template, moved by transforms (B * K, 4)."""
-    points = apply_similarity(transform, grid)
-    return torch.cat((sample(thin4, points, 4, 14), sample(thin8, points, 8, 14)), 1)

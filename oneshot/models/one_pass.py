@@ -54,7 +54,7 @@ def refined(
 ) -> Tensor:
     """Coarse landmarks (N, 5, 2), corrected as often as the network does it."""
     for _ in range(net.config.refinements):
-        landmarks = net.refine(sampled[1], sampled[2], landmarks, places)
+        landmarks = net.refine(sampled, landmarks, places)
     return landmarks
 
 

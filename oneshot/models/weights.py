@@ -74,7 +74,13 @@ def load_network(path: Path) -> tuple[OneShotNet, dict[str, Any]]:
     if info.get("architecture", "OneShotNet") != "OneShotNet":
         raise OneShotError(f"{path}: holds a {info['architecture']}; it is for the two-stage path")
     shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in info["network"].items()}
-    net = OneShotNet(NetworkConfig(**shape))
+    try:
+        config = NetworkConfig(**shape)
+    except TypeError:
+        raise OneShotError(
+            f"{path}: a network of another version of oneshot; use the weights that came with this one"
+        ) from None
+    net = OneShotNet(config)
     _fill(net, path)
     return net.eval(), info
 

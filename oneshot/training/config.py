@@ -35,7 +35,8 @@ class TrainConfig:
         steps, batch: optimiser steps, and crops a step. seed: of everything random.
         lr: of the front (backbone, thinning, bridge, refinement); lr_deep: of the recogniser's deep half,
             which is frozen for the first `freeze_deep` of the steps; lr_head: of the detection head and of
-            fire6-9, which serve it alone. warmup: steps of linear warm-up; then a cosine to zero.
+            fire6-9, which serve it alone (fire4-9 where stride 8 is not sampled). warmup: steps of linear
+            warm-up; then a cosine to zero.
         muon: how many times `lr` and `lr_head` Muon gives the weights that mix channels; 0 is AdamW for all.
         canvases, scales: sides of the views in one step, and the range of face scales (1 = the 112-pixel
             template) for each; a step's batch is split evenly among them.

@@ -111,7 +111,7 @@ class IdentityStage:
         with autocast(self.device, self.config.precision):
             for images, truth in views:
                 images = images.contiguous(memory_format=torch.channels_last)
-                thin = net.thinned(*net.backbone.fine(images))
+                thin = net.sampled_maps(images)
                 noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
                 # Alone, identity has the maps to itself, which is a twentieth sooner; stage 3 shapes them
                 # for the landmarks, too.
@@ -123,7 +123,7 @@ class IdentityStage:
                 if config.network.form == "cell":
                     outputs.append(net.embed((*thin, *net.backbone(images)[2:]), landmarks))
                 else:
-                    samples.append(net.samples(*thin, landmarks))
+                    samples.append(net.samples(thin, landmarks))
                 refined_all.extend(corrections)
                 truth_all.extend([truth] * len(corrections))
             losses: dict[str, Tensor] = {}
@@ -188,7 +188,7 @@ def refinements(net: OneShotNet, thin: tuple[Tensor, ...], landmarks: Tensor, ti
     """Landmarks (N, 5, 2) after each of so many corrections; none learns through the one before it."""
     corrections = [landmarks]
     for _ in range(times):
-        corrections.append(net.refine(thin[1], thin[2], corrections[-1].detach()))
+        corrections.append(net.refine(thin, corrections[-1].detach()))
     return corrections[1:]
 
 

@@ -58,7 +58,7 @@ class JointStage:
             views = seen.images.repeat_interleave(config.scene_faces, 0)[chosen]
             hint, target = self.identity.teach(self.identity.teacher.crop(views, truth[chosen]))
             if config.network.form == "aligned":
-                fine, rough = net.samples(*thin, refined.detach())
+                fine, rough = net.samples(thin, refined.detach())
                 features, embedding = finish(net, fine[chosen], rough[chosen])
                 losses["scene_hint"] = config.weight_hint * 0.5 * hint_loss(features, hint)
             else:

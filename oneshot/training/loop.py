@@ -50,7 +50,8 @@ class Stage(Protocol[Taught]):
 
 def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon for what mixes channels outside the deep half; no decay on biases and norms."""
-    detection = ("head.", "backbone.fire6", "backbone.fire7", "backbone.fire8", "backbone.fire9")
+    first = 6 if config.network.thin[2] else 4
+    detection = ("head.", *(f"backbone.fire{number}" for number in range(first, 10)))
     rates = {"front": config.lr, "deep": config.lr_deep, "detection": config.lr_head}
     adamw: dict[tuple[str, bool], list[nn.Parameter]] = {}
     muon: dict[str, list[nn.Parameter]] = {}
