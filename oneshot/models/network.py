@@ -108,15 +108,15 @@ class OneShotNet(nn.Module):
         """Raw outputs (B, 15, H/s, W/s) for strides 8, 16, 32; see docs/design.md for their code."""
         return self.head(maps.s8, maps.s16, maps.s32)
 
-    def thinned(self, s2: Tensor, s4: Tensor, s8: Tensor) -> tuple[Tensor, ...]:
-        """The maps that are sampled: two, or with stride 8 three."""
+    def thinned(self, s2: Tensor, s4: Tensor, s8: Tensor | None) -> tuple[Tensor, ...]:
+        """The maps that are sampled: two, or three where stride 8, then not None, is one of them."""
         coarsest = () if self.thin8 is None else (self.thin8(s8),)
         return self.thin2(s2), self.thin4(s4), *coarsest
 
     def sampled_maps(self, images: Tensor) -> tuple[Tensor, ...]:
         """`thinned` of images (B, 3, H, W), with no more of the backbone run than it takes."""
         s2, s4 = self.backbone.fine(images)
-        return self.thinned(s2, s4, s4 if self.thin8 is None else self.backbone.stride8(s4))
+        return self.thinned(s2, s4, None if self.thin8 is None else self.backbone.stride8(s4))
 
     def refine(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
         """One correction of landmarks (N, 5, 2), pixels: of K faces a picture (N = B * K), or at `places`."""

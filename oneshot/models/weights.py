@@ -67,20 +67,24 @@ def read_info(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def load_network(path: Path) -> tuple[OneShotNet, dict[str, Any]]:
-    """The network in evaluation mode, fp32, and its facts. Raises OneShotError like `read_info`."""
-    info = read_info(path)
+def shape_in(path: Path, info: dict[str, Any]) -> NetworkConfig:
+    """The shape of the network in a file, from its facts. OneShotError: it holds another kind of network."""
     # Files from before there were two architectures do not name theirs.
     if info.get("architecture", "OneShotNet") != "OneShotNet":
         raise OneShotError(f"{path}: holds a {info['architecture']}; it is for the two-stage path")
     shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in info["network"].items()}
     try:
-        config = NetworkConfig(**shape)
+        return NetworkConfig(**shape)
     except TypeError:
         raise OneShotError(
             f"{path}: a network of another version of oneshot; use the weights that came with this one"
         ) from None
-    net = OneShotNet(config)
+
+
+def load_network(path: Path) -> tuple[OneShotNet, dict[str, Any]]:
+    """The network in evaluation mode, fp32, and its facts. Raises OneShotError like `read_info`."""
+    info = read_info(path)
+    net = OneShotNet(shape_in(path, info))
     _fill(net, path)
     return net.eval(), info
 

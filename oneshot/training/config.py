@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from oneshot.errors import OneShotError
 from oneshot.models.network import NetworkConfig
 from oneshot.models.squeezefaceposenet import FORMS
-from oneshot.models.weights import load_network
+from oneshot.models.weights import read_info, shape_in
 from oneshot.training.precision import Precision
 
 if sys.version_info >= (3, 11):
@@ -107,8 +107,8 @@ def load_config(path: Path, overrides: list[str]) -> TrainConfig:
     """
     table = read_table(path, overrides)
     if table.get("start") and table.get("stage") != "distil":
-        shape = load_network(Path(table["start"]))[0].config.as_dict()
-        table["network"] = shape | table.get("network", {})
+        start = Path(table["start"])
+        table["network"] = shape_in(start, read_info(start)).as_dict() | table.get("network", {})
     return from_dict(table)
 
 
