@@ -7,6 +7,7 @@ import onnx
 import pytest
 import torch
 
+from oneshot.align import ARCFACE_TEMPLATE
 from oneshot.export import export_onnx
 from oneshot.models.fold import fold
 from oneshot.models.network import NetworkConfig, OneShotNet
@@ -37,6 +38,8 @@ def lively(**shape: object) -> OneShotNet:
         torch.nn.init.normal_(layer.weight, std=0.03)  # type: ignore[arg-type]
         torch.nn.init.normal_(layer.weight.data[4], std=0.4)  # type: ignore[index]
         layer.bias.data[4] = -1.0  # type: ignore[union-attr,index]
+        # About a face's own: of five points anywhere, alignment has no bounds, nor what rounding does to it.
+        layer.bias.data[5:] = torch.from_numpy((ARCFACE_TEMPLATE - 56) / 56).flatten()  # type: ignore[union-attr,index]
     # One pass in training mode gives every norm the statistics of what it sees.
     one_pass(net.train(), torch.from_numpy(noise(320, 320)), 0.0, 0.45, 20)
     return net.eval()

@@ -33,8 +33,8 @@ def test_every_variant_is_a_network(name: str) -> None:
 
 def test_the_variants_say_what_they_are_of() -> None:
     assert len(rank.VARIANTS) >= 8 and rank.VARIANTS["base"] == NetworkConfig()
-    fire = OneShotNet(rank.VARIANTS["3x3-quarter"]).backbone.fire4
-    assert fire.expand1x1.weight.shape == (192, 32, 1, 1) and fire.expand3x3.weight.shape == (64, 32, 3, 3)
+    fire = OneShotNet(rank.VARIANTS["3x3-eighth"]).backbone.fire4
+    assert fire.expand1x1.weight.shape == (224, 32, 1, 1) and fire.expand3x3.weight.shape == (32, 32, 3, 3)
 
 
 def test_a_shape_with_every_option_exports(tmp_path: Path) -> None:

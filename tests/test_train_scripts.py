@@ -41,11 +41,12 @@ def test_exporting_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 
 def test_describe_counts_what_the_paper_fixes() -> None:
     describe = load_script("describe")
-    shapes, macs = describe.measure(OneShotNet().eval(), 64, 2)
+    paper = OneShotNet(NetworkConfig(share3x3=0.5))
+    shapes, macs = describe.measure(paper.eval(), 64, 2)
     assert shapes["backbone.fire3"] == "1x128x16x16" and shapes["deep"] == "2x1000"
     # fire3 on 16x16 cells: 128 to 16, then 16 to 64 by 1x1 and by 3x3.
     assert macs["backbone.fire3"] == pytest.approx(256 * (128 * 16 + 16 * 64 * 10) / 1e6)
-    assert describe.parameters(OneShotNet().backbone.fire3) == 12_432
+    assert describe.parameters(paper.backbone.fire3) == 12_432
 
 
 def grid_samples(graph: onnx.GraphProto) -> int:
@@ -64,7 +65,7 @@ def test_export_writes_as_many_corrections_as_asked_for(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert read_info(out / "oneshot.safetensors")["network"]["refinements"] == times
     none, one = (grid_samples(onnx.load(tmp_path / name / "oneshot.onnx").graph) for name in "01")
-    assert one == none + 2  # each looks at strides 4 and 8
+    assert one == none + 1  # each looks at stride 4
 
 
 def test_averaged_weights_lie_between(tmp_path: Path) -> None:

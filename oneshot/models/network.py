@@ -44,16 +44,16 @@ class NetworkConfig:
     stem: int = 32
     dwc: bool = False
     bypass: bool = False
-    thin: tuple[int, int, int] = (0, 48, 64)
+    thin: tuple[int, int, int] = (0, 32, 0)
     bridge: int = 96
     bridge_fine: int = 32
     bridge_rank: int = 48
     head: int = 64
     refinements: int = 2
-    share3x3: float = 0.5
+    share3x3: float = 0.25
     share3x3_top: float = 0.5
     deep_blocks: int = 6
-    fine_blocks: int = 0
+    fine_blocks: int = 1
     deep_relu: bool = False
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Stage 2: the detection head and fire6-9 on composed scenes."""
+"""Stage 2: the detection head and the fire modules that serve it alone, on composed scenes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
