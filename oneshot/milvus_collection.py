@@ -35,7 +35,10 @@ LONGEST = 65535
 Row = dict[str, Any]
 """A value for each of `TEXTS`, a "quality", a "vector" (D,) float32, and an "id" of at most 64 letters."""
 
-_opening = threading.Lock()
+_opening = threading.RLock()
+"""Held while a collection is opened or made: milvus-lite opens one twice if two ask for it at once, and of
+those two only one learns of its index."""
+
 _users: Counter[str] = Counter()
 """How many collections of this program are open in each of milvus-lite's folders."""
 
@@ -97,7 +100,7 @@ class MilvusCollection:
     def size(self) -> int:
         """How many numbers a vector has; 0 as long as there is no collection, which others may make."""
         if not self._size:
-            with self._explained():
+            with _opening, self._explained():
                 if not self._client.has_collection(NAME, timeout=PATIENCE):
                     return 0
                 fields = {f["name"]: f for f in self._client.describe_collection(NAME)["fields"]}
@@ -106,32 +109,33 @@ class MilvusCollection:
                         f"{self.place}: its collection {NAME} is not a gallery of this oneshot; "
                         "give another database, or update oneshot"
                     )
+                if not self._client.list_indexes(NAME):
+                    return 0  # only half made, by one who is at it or was stopped
                 self._client.load_collection(NAME, timeout=PATIENCE)
                 self._size = int(fields["vector"]["params"]["dim"])
         return self._size
 
     def create(self, size: int) -> None:
-        """Make the collection, for vectors of `size` numbers."""
+        """Make the collection, for vectors of `size` numbers, or what is missing of it."""
         from pymilvus import DataType
 
-        with self._explained():
+        with _opening, self._explained():
+            if self.size:
+                return
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
             for text in TEXTS:
                 schema.add_field(text, DataType.VARCHAR, max_length=LONGEST)
             schema.add_field("quality", DataType.DOUBLE)
             schema.add_field("vector", DataType.FLOAT_VECTOR, dim=size)
+            if not self._client.has_collection(NAME, timeout=PATIENCE):
+                # One shard: a request is then applied as a whole.
+                self._client.create_collection(
+                    NAME, schema=schema, num_shards=1, consistency_level="Strong", timeout=PATIENCE
+                )
             index = self._client.prepare_index_params()
             index.add_index("vector", index_type="FLAT", metric_type="IP")
-            # One shard: a request is then applied as a whole.
-            self._client.create_collection(
-                NAME,
-                schema=schema,
-                index_params=index,
-                num_shards=1,
-                consistency_level="Strong",
-                timeout=PATIENCE,
-            )
+            self._client.create_index(NAME, index, timeout=PATIENCE)
 
     def rows(self, wanted: str, *fields: str) -> list[Row]:
         """The id and some fields of all rows that a filter lets through."""

@@ -2,8 +2,10 @@
 
 import socket
 import sys
+import threading
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,58 @@ def after_the_next_write(
             left.pop()()  # type: ignore[operator]
 
     monkeypatch.setattr(store._collection, "write", writing)
+
+
+def test_a_collection_is_opened_once_however_many_ask(
+    store: MilvusStore, rival: MilvusStore, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import milvus_lite.db
+
+    opened, failures = [], []
+    real = milvus_lite.db.Collection
+
+    def slow(name: str, *rest: object, **more: object) -> object:
+        opened.append(name)
+        time.sleep(0.2)  # long enough for the others to ask, too
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(milvus_lite.db, "Collection", slow)
+    third = MilvusStore(path)
+
+    def attempt(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:  # a thread's failure is not seen by pytest otherwise
+            failures.append(error)
+
+    def look() -> None:
+        while not third.read(MODEL)[0]:
+            pass
+
+    works = [lambda: store.add([entry("Ada")], row(0)), lambda: rival.add([entry("Bo")], row(1)), look]
+    threads = [threading.Thread(target=attempt, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures and len(opened) == 1
+    assert [e.name for e in sorted(third.read(MODEL)[0], key=lambda e: e.name)] == ["Ada", "Bo"]
+    third.close()
+
+
+def test_a_collection_that_was_left_half_made_is_finished(store: MilvusStore, rival: MilvusStore) -> None:
+    make = store._collection._client.create_index
+    store._collection._client.create_index = stopped
+    with pytest.raises(KeyboardInterrupt):
+        store.add([entry("Ada")], row(0))
+    assert rival.read(MODEL)[0] == [] and rival.search(MODEL, row(0))[0].name is None
+    store._collection._client.create_index = make
+    rival.add([entry("Ada")], row(0))
+    assert store.search(MODEL, row(0))[0].name == "Ada"
+
+
+def stopped(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("before", [False, True])

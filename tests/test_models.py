@@ -176,6 +176,8 @@ def test_weights_round_trip(tmp_path) -> None:  # type: ignore[no-untyped-def]
     assert info["thresholds"] == {"1e-3": 0.3} and info["weights_sha256"] == sha
     for name, value in net.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+    (tmp_path / "any").write_bytes(b"")  # who may read files by this user may read the weights
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode
 
 
 def test_weights_beyond_fp16_are_not_written(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -23,7 +23,7 @@ def save_weights(path: Path, net: Network, info: dict[str, Any], half: bool = Tr
     Raises:
         OneShotError: a weight is not finite, or no longer is in fp16.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {
         k: (v.half() if half and v.is_floating_point() and ".running_" not in k else v).contiguous().cpu()
@@ -42,7 +42,8 @@ def save_weights(path: Path, net: Network, info: dict[str, Any], half: bool = Tr
         "weights_sha256": digest.hexdigest(),
     }
     partial = path.with_name(path.name + ".partial")
-    save_file(state, partial, metadata={"oneshot": json.dumps(info)})
+    # Its own writer leaves a file that nobody else may read.
+    partial.write_bytes(save(state, {"oneshot": json.dumps(info)}))
     partial.replace(path)
     return digest.hexdigest()
 
