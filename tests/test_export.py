@@ -40,6 +40,9 @@ def lively(**shape: object) -> OneShotNet:
         layer.bias.data[4] = -1.0  # type: ignore[union-attr,index]
         # About a face's own: of five points anywhere, alignment has no bounds, nor what rounding does to it.
         layer.bias.data[5:] = torch.from_numpy((ARCFACE_TEMPLATE - 56) / 56).flatten()  # type: ignore[union-attr,index]
+    for linear in net.deep.modules():
+        if isinstance(linear, torch.nn.Linear):
+            linear.bias.data.fill_(0.01)  # zeros would not be exported
     # One pass in training mode gives every norm the statistics of what it sees.
     one_pass(net.train(), torch.from_numpy(noise(320, 320)), 0.0, 0.45, 20)
     return net.eval()
@@ -135,6 +138,14 @@ def test_folding_changes_nothing(shape: dict[str, object]) -> None:
         one_pass(net, image, 0.4, 0.45, 9), one_pass(fold(net), image, 0.4, 0.45, 9), strict=True
     ):
         torch.testing.assert_close(a, b, atol=2e-3, rtol=1e-3)
+
+
+def test_linear_layers_add_their_bias_themselves(files: tuple[Path, Path]) -> None:
+    nodes = onnx.load(files[1]).graph.node
+    linear = [n for n in nodes if n.op_type in ("MatMul", "Gemm") and "_net.deep." in "".join(n.input)]
+    # Two a block, two more in the attention of three of nine, and the last one.
+    assert [n.op_type for n in linear] == ["Gemm"] * (9 * 2 + 3 * 2 + 1)
+    assert all(len(n.input) == 3 for n in linear)
 
 
 def test_the_file_is_small_and_describes_itself(files: tuple[Path, Path]) -> None:

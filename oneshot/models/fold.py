@@ -11,6 +11,18 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from oneshot.models.network import OneShotNet
 
 
+class Rows(nn.Module):
+    """Linear layers of tokens (..., C) on one matrix of rows: there ONNX has products that add their bias."""
+
+    def __init__(self, layers: nn.Module):
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) to (..., D)."""
+        return self.layers(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+
+
 class Attention(nn.Module):
     """timm's CrossCovarianceAttn with fewer copies: one plain transpose where that has three of five
     dimensions, and no normalised queries and keys."""
@@ -18,7 +30,7 @@ class Attention(nn.Module):
     def __init__(self, original: Any):
         super().__init__()
         self.heads: int = original.num_heads
-        self.qkv, self.proj, self.temperature = original.qkv, original.proj, original.temperature
+        self.qkv, self.proj, self.temperature = Rows(original.qkv), Rows(original.proj), original.temperature
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (N, T, C) to tokens (N, T, C)."""
@@ -99,7 +111,7 @@ def fold(net: OneShotNet) -> OneShotNet:
                 block.approximate = "tanh"  # off by 5e-4 at most, and sooner than with the error function
             if getattr(block, "gamma", None) is not None:
                 _scale_rows(block.mlp.fc2, block.gamma)
-                block.gamma = None
+                block.gamma, block.mlp = None, Rows(block.mlp)
             for i, conv in enumerate(getattr(block, "convs", ())):
                 if conv.in_channels % 4:
                     block.convs[i] = PaddedDepthwise(conv)
