@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
 from oneshot.image import check_image, letterbox
-from oneshot.runtime import Backend, default_weights
+from oneshot.runtime import Backend, weights_file
 from oneshot.types import Faces, Image
 
 Floats64 = NDArray[np.float64]
@@ -26,7 +26,8 @@ class OneShot:
     """Finds every face in a picture and describes each, in one pass of one network.
 
     Args:
-        weights: an .onnx, .ort or .safetensors file (the last needs torch); None is the shipped network.
+        weights: a shipped network ("oneshot", which None is, too, or "oneshot-int8"), or an .onnx, .ort or
+            .safetensors file (the last needs torch).
         side: pixels; a picture whose longest side is longer is scaled down to it.
         min_side: pixels; a picture whose longest side is shorter is scaled up to it.
         score_threshold: faces less certain than this are left out; None is the weights' own value.
@@ -59,8 +60,7 @@ class OneShot:
         check_range("min_side", min_side, 0, side)
         check_range("max_faces", max_faces, 1, 1 << 20)
         check_range("threads", 1 if threads is None else threads, 1, 1024)
-        path = default_weights() if weights is None else Path(weights)
-        self.backend = _load(path, threads, providers)
+        self.backend = _load(weights_file(weights), threads, providers)
         self.info: dict[str, Any] = self.backend.info
         self.thresholds: dict[str, float] = dict(self.info.get("thresholds", {}))
         self.side, self.min_side, self.max_faces = side, min_side, max_faces
@@ -123,7 +123,9 @@ def _load(path: Path, threads: int | None, providers: Sequence[str] | None) -> B
 
         return OnnxBackend(path, threads, providers)
     if path.suffix != ".safetensors":
-        raise OneShotError(f"{path}: weights end in .onnx, .ort or .safetensors; give such a file")
+        raise OneShotError(
+            f"{path}: weights end in .onnx, .ort or .safetensors; give such a file, or a shipped network"
+        )
     if providers is not None:
         raise OneShotError(f"{path}: providers are ONNX Runtime's; leave them out, or give .onnx weights")
     try:

@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--pipelines", type=lambda text: text.split(","), default=list(pipelines.PIPELINES))
     parser.add_argument("--data", type=Path, help="folder with lfw.tar (default: two photos out of wheels)")
-    parser.add_argument("--weights", type=Path, help="oneshot's (default: the shipped ones)")
+    parser.add_argument("--weights", type=Path, help="oneshot's: a file, or a shipped network (oneshot)")
     parser.add_argument(
         "--peers", type=Path, help="folder of get_peers.py's files (default: where they are found)"
     )

@@ -208,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         default="one-pass",
         help="the one pass, or MTCNN + SqueezeFacePoseNet, which it replaces",
     )
-    add("--weights", type=Path, metavar="FILE", help=".onnx or .safetensors (default: the shipped ones)")
+    add("--weights", type=Path, metavar="FILE", help=".onnx or .safetensors, or a shipped network (oneshot)")
     add(
         "--side", type=_in_range(int, 32, 1 << 14), default=640, help="scale larger frames to this side (640)"
     )

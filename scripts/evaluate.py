@@ -38,7 +38,7 @@ from oneshot.evaluation.verification import chi_square, cosine
 from oneshot.files import check_writable, make_folder
 from oneshot.image import read_image
 from oneshot.predictor import OneShot
-from oneshot.runtime import default_weights
+from oneshot.runtime import weights_file
 from oneshot.runtime.crops import CropRecogniser
 from oneshot.runtime.mtcnn import SCORE_THRESHOLD, Mtcnn
 from oneshot.two_stage import TwoStage, two_stage_weights
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="folder with the evaluation sets; for identification also a set's .json",
     )
-    common.add_argument("--weights", type=Path, help=".onnx or .safetensors (default: the shipped ones)")
+    common.add_argument("--weights", type=Path, help=".onnx or .safetensors, or a shipped network (oneshot)")
     common.add_argument("--json", type=Path, help="write the figures here")
     common.add_argument(
         "--side", type=_positive, default=640, help="longest side of the network's input (640)"
@@ -310,7 +310,7 @@ def _comparisons(
             two_stage_weights(args.weights), threads
         )
     else:
-        weights = args.weights or default_weights()
+        weights = weights_file(args.weights)
         more["given_landmarks"] = lambda: references.student(weights, args.side, args.min_side, threads)
     more["teacher"] = lambda: references.teacher(models, threads)
     return references.available(more)

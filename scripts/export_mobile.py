@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from oneshot import OneShotError
 from oneshot.errors import explained
 from oneshot.files import replacing
-from oneshot.runtime import default_weights
+from oneshot.runtime import weights_file
 from oneshot.runtime.onnx import OUTPUTS, QUIET, WHICH, OnnxBackend
 
 PLATFORMS = ("arm", "amd64")
@@ -102,13 +102,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--weights", type=Path, help="an .onnx file (default: the shipped one)")
+    parser.add_argument("--weights", type=Path, help="an .onnx file, or a shipped network (oneshot)")
     parser.add_argument("--out", type=Path, default=Path("mobile"), help="folder (mobile)")
     parser.add_argument("--platform", choices=PLATFORMS, default="arm", help="what will run it (arm)")
     args = parser.parse_args()
     ort.set_default_logger_severity(QUIET)
     logging.disable(logging.INFO)  # the converter logs every file
-    for path in export_mobile(args.weights or default_weights(), args.out, args.platform):
+    for path in export_mobile(weights_file(args.weights), args.out, args.platform):
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
     return 0
 

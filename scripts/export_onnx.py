@@ -16,7 +16,6 @@ from oneshot.errors import explained
 from oneshot.evaluation.report import thresholds
 
 FACTS: dict[str, Any] = {
-    "name": "oneshot",
     "version": __version__,
     "licence": "code MIT; weights for research: see NOTICE",
     "teacher": "EdgeFace-XXS (Idiap, BSD-3); its deep half is where ours starts from",
@@ -53,6 +52,7 @@ def main() -> None:
     if args.refinements is not None:
         net.config = replace(net.config, refinements=args.refinements)
     info = {
+        "name": args.name,
         **FACTS,
         "stage": trained.get("stage"),
         "step": trained.get("step"),

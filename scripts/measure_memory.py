@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--most", type=float, default=15.0, metavar="MB", help="growth that is let pass (15)")
     parser.add_argument("--skip-known", action="store_true", help="as of oneshot watch")
     parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help=".onnx or .safetensors (the shipped ones)"
+        "--weights", type=Path, metavar="FILE", help=".onnx or .safetensors, or a shipped network (oneshot)"
     )
     parser.add_argument("--side", type=int, default=320, help="scale frames down to this side (320)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (all)")

@@ -29,7 +29,7 @@ from oneshot.evaluation import timing
 from oneshot.evaluation.report import write_json
 from oneshot.files import check_writable
 from oneshot.predictor import SCORE_THRESHOLD
-from oneshot.runtime import default_weights
+from oneshot.runtime import weights_file
 from oneshot.runtime.onnx import OUTPUTS, QUIET, OnnxBackend
 from oneshot.types import Image
 
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--weights", type=Path, help="an .onnx file (default: the shipped one)")
+    parser.add_argument("--weights", type=Path, help="an .onnx file, or a shipped network (oneshot)")
     parser.add_argument("--side", type=int, default=320, help="of the picture, a multiple of 32 (320)")
     parser.add_argument("--faces", type=int, choices=range(1, 101), default=5, metavar="N", help="in it (5)")
     parser.add_argument("--rounds", type=int, choices=range(1, 10_001), default=50, metavar="N", help="(50)")
@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.json:
         check_writable(args.json)
     image = timing.canvas(timing.portraits(args.data, args.faces), args.side)
-    nodes, found = profile(args.weights or default_weights(), image, args.faces, args.rounds)
+    nodes, found = profile(weights_file(args.weights), image, args.faces, args.rounds)
     total, kinds, share = sum(node.ms for node in nodes), by_operator(nodes), other_share(nodes)
     console = Console()
     title = f"{args.side} x {args.side}, {found} faces, one thread: {len(nodes)} nodes, {total:.2f} ms"

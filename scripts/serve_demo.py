@@ -19,7 +19,7 @@ from pathlib import Path
 from oneshot import OneShotError
 from oneshot.errors import explained
 from oneshot.files import replacing
-from oneshot.runtime import default_weights
+from oneshot.runtime import weights_file
 
 WEB = Path(__file__).resolve().parent / "web"
 VENDOR = WEB / "vendor"
@@ -101,7 +101,7 @@ def server(port: int, weights: Path | None = None) -> ThreadingHTTPServer:
     Raises:
         OneShotError: the weights or the runtime are missing, or the port is taken.
     """
-    path = default_weights() if weights is None else weights
+    path = weights_file(weights)
     if not path.is_file():
         raise OneShotError(
             f"{path}: no such weights file; give one that exists, or none for the shipped ones"
@@ -120,7 +120,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--port", type=int, default=8000, help="of 127.0.0.1 (8000)")
-    parser.add_argument("--weights", type=Path, help="an .onnx file (default: the shipped one)")
+    parser.add_argument("--weights", type=Path, help="an .onnx file, or a shipped network (oneshot)")
     parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
     args = parser.parse_args()
     demo = server(args.port, args.weights)

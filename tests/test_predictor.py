@@ -9,6 +9,7 @@ from fake import EMBEDDINGS, FIVE, INFO, SCORES, picture, write_model
 
 from oneshot import Gallery, OneShot, OneShotError
 from oneshot.predictor import TOGETHER
+from oneshot.runtime import default_weights, weights_file
 
 
 @pytest.mark.parametrize("size", [(320, 240), (1280, 960), (777, 1913), (40, 40)])
@@ -157,3 +158,15 @@ def test_what_is_no_picture(model: OneShot, image: Any) -> None:
 def test_weights_of_an_unknown_kind(tmp_path: Path) -> None:
     with pytest.raises(OneShotError, match=r"weights end in \.onnx, \.ort or \.safetensors"):
         OneShot(tmp_path / "model.pt")
+
+
+def test_a_shipped_network_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert weights_file(None) == weights_file("oneshot") == default_weights()
+    assert weights_file("oneshot-int8") == default_weights("oneshot-int8.onnx")
+    assert OneShot("oneshot-int8").info["int8"] == ["linear"]
+    # A path stays one, whether there is such a file or not.
+    for path in ("oneshot.onnx", "./oneshot.onnx", "runs/oneshot", "other", str(tmp_path / "oneshot")):
+        assert weights_file(path) == Path(path)
+    with pytest.raises(OneShotError, match=r"oneshot-tiny: weights end in .*, or a shipped network"):
+        OneShot("oneshot-tiny")

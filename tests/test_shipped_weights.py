@@ -33,9 +33,9 @@ LANDMARKS = {
 }
 
 
-@pytest.fixture(scope="module")
-def shipped() -> OneShot:
-    return OneShot(threads=1)
+@pytest.fixture(scope="module", params=["oneshot", "oneshot-int8"])
+def shipped(request: pytest.FixtureRequest) -> OneShot:
+    return OneShot(request.param, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -201,17 +201,15 @@ def agreement(got: Faces, expected: Faces) -> float:
 def test_torch_and_onnx_agree(photos: dict[str, Image], name: str) -> None:
     # Above the medal's score, so that one face is all there is to agree on.
     sure = {"side": 256, "score_threshold": 0.8}
-    torch_model = OneShot(default_weights().with_suffix(".safetensors"), **sure)  # type: ignore[arg-type]
+    torch_model = OneShot(default_weights("oneshot.safetensors"), **sure)  # type: ignore[arg-type]
     expected, got = torch_model(photos[name]), OneShot(**sure)(photos[name])  # type: ignore[arg-type]
     assert agreement(got, expected) > 0.999
 
 
 @pytest.mark.parametrize("name", [COLLINS, HOPPER])
-def test_the_file_in_8_bits_is_of_the_same_network(
-    shipped: OneShot, photos: dict[str, Image], name: str
-) -> None:
-    small = OneShot(default_weights("oneshot-int8.onnx"), threads=1)
-    assert small.info["weights_sha256"] == shipped.info["weights_sha256"]
-    assert small.thresholds == shipped.thresholds
-    expected, got = shipped(photos[name]), small(photos[name])
+def test_the_file_in_8_bits_is_of_the_same_network(photos: dict[str, Image], name: str) -> None:
+    exact, small = OneShot(threads=1), OneShot("oneshot-int8", threads=1)
+    assert small.info["weights_sha256"] == exact.info["weights_sha256"]
+    assert small.thresholds == exact.thresholds
+    expected, got = exact(photos[name]), small(photos[name])
     assert 0.98 < agreement(got, expected) < 0.99999  # the same person; and 8 bits indeed

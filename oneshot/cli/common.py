@@ -38,7 +38,9 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 with_model = _options(
-    click.option("--weights", type=FILE, metavar="FILE", help=".onnx or .safetensors (the shipped ones)."),
+    click.option(
+        "--weights", type=FILE, metavar="FILE", help=".onnx or .safetensors, or a shipped network (oneshot)."
+    ),
     click.option(
         "--side",
         type=click.IntRange(32, 1 << 14),

@@ -134,12 +134,12 @@ def dlib(settings: Settings) -> Pipeline:
     return TwoStage(parts.detect, parts.embed, settings.keep, parts.cut)
 
 
-def oneshot(settings: Settings) -> Pipeline:
-    """One pass."""
+def oneshot(settings: Settings, shipped: str | None = None) -> Pipeline:
+    """One pass, of a shipped network if it is named."""
     from oneshot.predictor import OneShot
 
     cv2.setNumThreads(settings.threads)
-    network = OneShot(settings.weights, side=settings.side, threads=settings.threads)
+    network = OneShot(shipped or settings.weights, side=settings.side, threads=settings.threads)
     if settings.keep is not None:
         network.score_threshold, network.max_faces = LOW_SCORE, settings.keep
     return lambda image: Run(network(image))
@@ -147,6 +147,7 @@ def oneshot(settings: Settings) -> Pipeline:
 
 PIPELINES: dict[str, Callable[[Settings], Pipeline]] = {
     "oneshot": oneshot,
+    "oneshot-int8": partial(oneshot, shipped="oneshot-int8"),
     "mtcnn+squeezefaceposenet": mtcnn_squeezefaceposenet,
     "dlib": dlib,
     "yunet+sface": yunet_sface,

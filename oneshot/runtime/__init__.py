@@ -40,3 +40,10 @@ def default_weights(name: str = "oneshot.onnx") -> Path:
     package = Path(__file__).resolve().parents[1]
     packaged = package / "weights" / name
     return packaged if packaged.exists() else package.parent / "weights" / name
+
+
+def weights_file(given: str | Path | None) -> Path:
+    """The file that `given` names: a path, or a shipped network ("oneshot-int8"); None is "oneshot"."""
+    path = Path("oneshot" if given is None else given)
+    shipped = default_weights(f"{path}.onnx")
+    return shipped if path.name == str(path) and not path.suffix and shipped.is_file() else path
