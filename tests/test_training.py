@@ -287,6 +287,12 @@ def test_muon_takes_what_mixes_channels_outside_the_deep_half(folders: tuple[Pat
     assert not [name for name in mine if name.startswith("deep.") or name.endswith(".bias")]
     depthwise = [n for n, p in net.named_parameters() if p.ndim == 4 and p.shape[1] == 1]
     assert depthwise and not mine.keys() & set(depthwise)
+    with_deep = loop.optimisers(
+        net, nn.Parameter(torch.empty(0, 8)), replace(config, muon_deep=3.0, lr_deep=2e-4)
+    )[1]
+    rates = {name_of[p]: group["rate"] for group in with_deep.param_groups for p in group["params"]}
+    assert rates == mine | {n: pytest.approx(6e-4) for n in rates if n.startswith("deep.")}
+    assert "deep.out.weight" in rates and not rates.keys() & set(depthwise)
     assert len(loop.optimisers(net, nn.Parameter(torch.empty(0, 8)), replace(config, muon=0.0))) == 1
 
 

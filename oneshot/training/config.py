@@ -38,6 +38,7 @@ class TrainConfig:
             fire6-9, which serve it alone (fire4-9 where stride 8 is not sampled). warmup: steps of linear
             warm-up; then a cosine to zero.
         muon: how many times `lr` and `lr_head` Muon gives the weights that mix channels; 0 is AdamW for all.
+        muon_deep: the same of `lr_deep`, for a deep half that has lost blocks and so has much to learn.
         canvases, scales: sides of the views in one step, and the range of face scales (1 = the 112-pixel
             template) for each; a step's batch is split evenly among them.
         own_landmarks: share of the faces, once `own_landmarks_from` of the steps have passed, that are
@@ -66,6 +67,7 @@ class TrainConfig:
     lr_deep: float = 2e-4
     lr_head: float = 2e-3
     muon: float = 0.0
+    muon_deep: float = 0.0
     freeze_deep: float = 0.3
     weight_decay: float = 0.02
     warmup: int = 100

@@ -49,15 +49,16 @@ class Stage(Protocol[Taught]):
 
 
 def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon for what mixes channels outside the deep half; no decay on biases and norms."""
+    """AdamW, and Muon for what mixes channels where the config says so; no decay on biases and norms."""
     first = 6 if config.network.thin[2] else 4
     detection = ("head.", *(f"backbone.fire{number}" for number in range(first, 10)))
     rates = {"front": config.lr, "deep": config.lr_deep, "detection": config.lr_head}
+    by_muon = {"front": config.muon, "deep": config.muon_deep, "detection": config.muon}
     adamw: dict[tuple[str, bool], list[nn.Parameter]] = {}
     muon: dict[str, list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
         kind = "deep" if name.startswith("deep.") else "detection" if name.startswith(detection) else "front"
-        if config.muon and kind != "deep" and is_matrix(parameter):
+        if by_muon[kind] and is_matrix(parameter):
             muon.setdefault(kind, []).append(parameter)
         else:
             adamw.setdefault((kind, parameter.ndim > 1), []).append(parameter)
@@ -71,7 +72,7 @@ def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> li
         groups.append(group([centres], "front", 10.0, False))
     found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98))]
     if muon:
-        found.append(Muon([group(params, kind, config.muon, True) for kind, params in muon.items()]))
+        found.append(Muon([group(params, kind, by_muon[kind], True) for kind, params in muon.items()]))
     return found
 
 
