@@ -117,14 +117,19 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
         rows += timing.rows(done, side, count, args.threads, args.reference)
     for name, why in absent.items():
         print(f"{name} is absent: {why}", file=sys.stderr)
-    result = {"rows": rows, "accuracy": {}, "absent": list(absent), "reference": args.reference}
+    result: dict[str, Any] = {
+        "rows": rows,
+        "accuracy": {},
+        "absent": list(absent),
+        "reference": args.reference,
+    }
     if args.accuracy:
         # At the pictures' larger side, and with every face that a pipeline finds by itself.
         at_its_own = replace(settings, side=max(args.sides), keep=None)
-        result["accuracy"] = {
-            name: _accuracy(name, pipeline, at_its_own.side, args)
-            for name, pipeline in pipelines.build(args.pipelines, at_its_own)[0].items()
-        }
+        for name, pipeline in pipelines.build(args.pipelines, at_its_own)[0].items():
+            result["accuracy"][name] = _accuracy(name, pipeline, at_its_own.side, args)
+            if args.json:  # a pipeline can take an hour; what is known so far is not to be lost
+                report.write_json(args.json, result)
     if args.plots:
         _plot(args.plots, result)
     return result

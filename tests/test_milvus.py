@@ -86,7 +86,7 @@ def test_a_collection_is_opened_once_however_many_ask(
             pass
 
     works = [lambda: store.add([entry("Ada")], row(0)), lambda: rival.add([entry("Bo")], row(1)), look]
-    threads = [threading.Thread(target=attempt, args=(work,)) for work in works]
+    threads = [threading.Thread(target=attempt, args=(work,), daemon=True) for work in works]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from oneshot.align import TEMPLATE_SIDE, warp_face
 from oneshot.errors import OneShotError
 from oneshot.image import letterbox
+from oneshot.runtime.onnx import QUIET
 from oneshot.types import Image
 
 Floats = NDArray[np.floating]
@@ -38,6 +39,7 @@ def session(model: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
     """ONNX Runtime on the CPU with exactly `threads` threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = QUIET  # MobileFaceNet's file speaks of one face: a warning a batch
     source = model if isinstance(model, bytes) else str(_there(model))
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
