@@ -127,9 +127,9 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
         # At the pictures' larger side, and with every face that a pipeline finds by itself.
         at_its_own = replace(settings, side=max(args.sides), keep=None)
         for name, pipeline in pipelines.build(args.pipelines, at_its_own)[0].items():
-            result["accuracy"][name] = _accuracy(name, pipeline, at_its_own.side, args)
             if args.json:  # a pipeline can take an hour; what is known so far is not to be lost
                 report.write_json(args.json, result)
+            result["accuracy"][name] = _accuracy(name, pipeline, at_its_own.side, args)
     if args.plots:
         _plot(args.plots, result)
     return result

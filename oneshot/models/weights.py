@@ -42,7 +42,7 @@ def save_weights(path: Path, net: Network, info: dict[str, Any], half: bool = Tr
         "weights_sha256": digest.hexdigest(),
     }
     partial = path.with_name(path.name + ".partial")
-    # Its own writer leaves a file that nobody else may read.
+    # safetensors' own writer leaves a file that nobody else may read.
     partial.write_bytes(save(state, {"oneshot": json.dumps(info)}))
     partial.replace(path)
     return digest.hexdigest()
