@@ -38,6 +38,7 @@ from oneshot.predictor import IOU_THRESHOLD, SCORE_THRESHOLD
 from oneshot.runtime.onnx import OnnxBackend
 from oneshot.training.checkpoint import NAME
 from oneshot.training.config import TrainConfig, load_config
+from oneshot.training.crops import Crops, load_crops
 from oneshot.training.identity import VALIDATION_SCALES, IdentityStage
 from oneshot.training.loop import train
 from oneshot.types import Image
@@ -50,6 +51,8 @@ VARIANTS = {
     "3x3-half": NetworkConfig(share3x3=0.5),
     "3x3-eighth": NetworkConfig(share3x3=0.125),
     "depthwise": NetworkConfig(dwc=True),
+    "fire": NetworkConfig(form="fire"),
+    "cell": NetworkConfig(form="cell"),
     "thin-24": NetworkConfig(thin=(0, 24, 0)),
     "stride-8": NetworkConfig(thin=(0, 32, 48)),
     "rank-full": NetworkConfig(bridge_rank=0),
@@ -60,7 +63,9 @@ VARIANTS = {
     "hints-late": NetworkConfig(fine_blocks=0),
     "hints-earlier": NetworkConfig(fine_blocks=2),
     "small": NetworkConfig(share3x3=0.125, thin=(0, 24, 0), deep_blocks=4),
-    "nano": load_config(CONFIG.with_name("nano.toml"), []).network,
+    "nano": NetworkConfig(  # of scripts/configs/nano.toml
+        share3x3=0.125, share3x3_top=0.125, bridge_rank=32, refinements=1, deep_blocks=4, fine_blocks=0
+    ),
 }
 FACES = (1, 10)
 SIDE = 320
@@ -86,8 +91,9 @@ def fresh(config: TrainConfig) -> OneShotNet:
     return start_network(config.network, Path(config.models), None)
 
 
-def trained(config: TrainConfig, stage: IdentityStage, out: Path) -> tuple[Path, dict[str, float]]:
+def trained(config: TrainConfig, crops: Crops, out: Path) -> tuple[Path, dict[str, float]]:
     """Weights and held-out figures of a run, which goes on where one was cut off."""
+    stage = IdentityStage(config, crops)  # its own: where the teacher's hints end, the deep half begins
     path = train(config, stage, fresh(config), out, (out / NAME).is_file(), CONSOLE)
     with (out / "log.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == "evaluation"]
@@ -112,10 +118,10 @@ def times(files: Mapping[str, Path], faces: int, rounds: int) -> dict[str, float
     return {name: statistics.median(ms for ms, _ in done) for name, done in runs.items()}
 
 
-def judged(name: str, config: TrainConfig, stage: IdentityStage, out: Path, rounds: int) -> dict[str, Any]:
+def judged(name: str, config: TrainConfig, crops: Crops, out: Path, rounds: int) -> dict[str, Any]:
     """The row of a variant: trained, exported, timed beside the base."""
     start = perf_counter()
-    weights, figures = trained(config, stage, out / name)
+    weights, figures = trained(config, crops, out / name)
     seconds = perf_counter() - start
     graph, base = out / name / "network.onnx", out / "base.onnx"
     export_onnx(load_network(weights)[0], graph, INFO)
@@ -206,16 +212,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     waiting = [name for name in chosen if name not in results["variants"]]
     if waiting:
         args.out.mkdir(parents=True, exist_ok=True)
-        stage = IdentityStage(config)  # the same faces and losses for all
+        crops = load_crops(Path(config.data))
         if results["steps"] is None:
-            results["steps"] = args.steps or steps_in(args.minutes, config, stage)
+            results["steps"] = args.steps or steps_in(args.minutes, config, IdentityStage(config, crops))
             write_json(args.out / "results.json", results)
         steps = results["steps"]
         config = replace(config, steps=steps, evaluate_every=steps, warmup=min(config.warmup, steps // 5 + 1))
         for name in waiting:
             CONSOLE.rule(f"{name}: {steps} steps")
             own = replace(config, network=VARIANTS[name])
-            results["variants"][name] = judged(name, own, stage, args.out, args.rounds)
+            results["variants"][name] = judged(name, own, crops, args.out, args.rounds)
             write_json(args.out / "results.json", results)
     show({name: results["variants"][name] for name in results["variants"]}, args.out)
 

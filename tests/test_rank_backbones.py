@@ -8,13 +8,17 @@ import pytest
 import torch
 from conftest import load_script
 from test_training import folders  # noqa: F401  # a fixture
+from torch.nn import functional as F
 
+from oneshot.errors import OneShotError
 from oneshot.export import export_onnx
 from oneshot.models.fold import fold
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.one_pass import one_pass
 from oneshot.runtime import default_weights
 from oneshot.runtime.onnx import OnnxBackend
+from oneshot.training.config import TrainConfig
+from oneshot.training.identity import IdentityStage
 
 rank = load_script("rank_backbones")
 
@@ -87,6 +91,28 @@ def test_a_cut_off_ranking_goes_on(
     again = json.loads((tmp_path / "results.json").read_text())
     assert again["variants"]["base"] == row and list(again["variants"]) == ["base", "blocks-4"]
     assert (tmp_path / "front-1.png").stat().st_size > 1000 and (tmp_path / "front-10.png").exists()
+
+
+def test_every_variant_is_taught_where_its_own_deep_half_begins(
+    folders: tuple[Path, Path],  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = {}
+
+    def spy(config: TrainConfig, stage: IdentityStage, net: OneShotNet, *rest: object) -> None:
+        with torch.no_grad():
+            hints, target = stage.teach(torch.rand(2, 3, 112, 112) * 255)
+            taught = F.normalize(net.eval().deep(hints), dim=1)
+        seen[config.network.fine_blocks] = float((taught * target).sum(1).min())
+        raise OneShotError("seen")
+
+    monkeypatch.setattr(rank, "train", spy)
+    settings = [f"data={folders[0]}", f"models={folders[1]}", "batch=8"]
+    for name in ("hints-late", "base", "hints-earlier"):
+        rank.main(["--out", str(tmp_path / name), "--variants", name, "--steps", "2", *settings])
+    # With all the teacher's blocks and its own features, a fresh deep half is the teacher.
+    assert seen.keys() == {0, 1, 2} and min(seen.values()) > 0.999
 
 
 def test_what_is_wrong_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

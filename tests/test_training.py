@@ -319,6 +319,10 @@ def test_averaged_weights_get_statistics_of_their_own() -> None:
     torch.testing.assert_close(norm.running_var, own)
     assert unseen.running_var is not None and unseen.running_var.eq(1e6).all()
 
+    steps: list[int] = []
+    refresh_statistics(net[:1].eval(), lambda net, step: steps.append(step), range(4))
+    assert not steps  # without a norm there is nothing to see
+
 
 def test_the_rate_warms_up_waits_and_falls() -> None:
     config = TrainConfig(steps=100, warmup=10, freeze_deep=0.5)

@@ -36,10 +36,12 @@ def refresh_statistics(net: Net, see: Callable[[Net, int], object], steps: Itera
     stays in them for thousands. So does stochastic weight averaging (arXiv:1803.05407, section 3.2).
 
     Args:
-        net: left in evaluation mode. Norms that `see` does not pass keep their statistics.
+        net: in evaluation mode, and left so. Norms that `see` does not pass keep their statistics.
         see: a forward pass of the training step of that number.
     """
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not norms:
+        return
     before = [(norm.momentum, copy.deepcopy(norm.state_dict())) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
