@@ -63,8 +63,8 @@ VARIANTS = {
     "hints-late": NetworkConfig(fine_blocks=0),
     "hints-earlier": NetworkConfig(fine_blocks=2),
     "small": NetworkConfig(share3x3=0.125, thin=(0, 24, 0), deep_blocks=4),
-    "nano": NetworkConfig(  # of scripts/configs/nano.toml
-        share3x3=0.125, share3x3_top=0.125, bridge_rank=32, refinements=1, deep_blocks=4, fine_blocks=0
+    "nano": NetworkConfig(  # scripts/configs/nano.toml's
+        share3x3=0.125, share3x3_top=0.125, bridge_rank=32, deep_blocks=4, fine_blocks=0
     ),
 }
 FACES = (1, 10)

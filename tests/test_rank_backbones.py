@@ -15,6 +15,7 @@ from oneshot.export import export_onnx
 from oneshot.models.fold import fold
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.one_pass import one_pass
+from oneshot.models.weights import read_info, shape_in
 from oneshot.runtime import default_weights
 from oneshot.runtime.onnx import OnnxBackend
 from oneshot.training.config import TrainConfig
@@ -127,3 +128,8 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFix
         assert capsys.readouterr().err.count("\n") == 1
     (tmp_path / "results.json").write_text("[]")
     assert rank.main(["--out", str(tmp_path)]) == 2 and "not results" in capsys.readouterr().err
+
+
+def test_the_nano_in_the_ranking_is_the_one_that_is_shipped() -> None:
+    path = default_weights("oneshot-nano.safetensors")
+    assert rank.VARIANTS["nano"] == shape_in(path, read_info(path))

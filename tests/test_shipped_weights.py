@@ -33,7 +33,7 @@ LANDMARKS = {
 }
 
 
-@pytest.fixture(scope="module", params=["oneshot", "oneshot-int8"])
+@pytest.fixture(scope="module", params=["oneshot", "oneshot-int8", "oneshot-nano"])
 def shipped(request: pytest.FixtureRequest) -> OneShot:
     return OneShot(request.param, threads=1)
 
@@ -88,8 +88,10 @@ def test_the_facts_that_the_weights_carry(shipped: OneShot) -> None:
 
 @pytest.mark.parametrize(("scale", "name"), cases(1.0, 0.5, 1.7))
 def test_the_face_is_found_in_its_place(
-    shipped: OneShot, photos: dict[str, Image], name: str, scale: float
+    shipped: OneShot, photos: dict[str, Image], name: str, scale: float, request: pytest.FixtureRequest
 ) -> None:
+    if (shipped.info["name"], scale, name) == ("oneshot-nano", 1.7, HOPPER):
+        request.applymarker(pytest.mark.xfail(strict=True, reason="the small one takes her medal for a face"))
     photo = cv2.resize(photos[name], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     faces = shipped(np.asarray(photo, np.uint8))
     assert len(faces) == 1
@@ -197,13 +199,17 @@ def agreement(got: Faces, expected: Faces) -> float:
     return float((got.embeddings * expected.embeddings).sum())
 
 
-@pytest.mark.parametrize("name", [COLLINS, HOPPER])
-def test_torch_and_onnx_agree(photos: dict[str, Image], name: str) -> None:
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [(network, name) for network in ("oneshot", "oneshot-nano") for name in (COLLINS, HOPPER)],
+)
+def test_torch_and_onnx_agree(photos: dict[str, Image], network: str, name: str) -> None:
     # Above the medal's score, so that one face is all there is to agree on.
     sure = {"side": 256, "score_threshold": 0.8}
-    torch_model = OneShot(default_weights("oneshot.safetensors"), **sure)  # type: ignore[arg-type]
-    expected, got = torch_model(photos[name]), OneShot(**sure)(photos[name])  # type: ignore[arg-type]
-    assert agreement(got, expected) > 0.999
+    torch_model = OneShot(default_weights(f"{network}.safetensors"), **sure)  # type: ignore[arg-type]
+    onnx_model = OneShot(network, **sure)  # type: ignore[arg-type]
+    assert torch_model.info["weights_sha256"] == onnx_model.info["weights_sha256"]
+    assert agreement(onnx_model(photos[name]), torch_model(photos[name])) > 0.999
 
 
 @pytest.mark.parametrize("name", [COLLINS, HOPPER])

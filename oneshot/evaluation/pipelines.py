@@ -148,6 +148,7 @@ def oneshot(settings: Settings, shipped: str | None = None) -> Pipeline:
 PIPELINES: dict[str, Callable[[Settings], Pipeline]] = {
     "oneshot": oneshot,
     "oneshot-int8": partial(oneshot, shipped="oneshot-int8"),
+    "oneshot-nano": partial(oneshot, shipped="oneshot-nano"),
     "mtcnn+squeezefaceposenet": mtcnn_squeezefaceposenet,
     "dlib": dlib,
     "yunet+sface": yunet_sface,

@@ -9,6 +9,7 @@ from torch import nn
 
 from oneshot.errors import OneShotError
 from oneshot.models.network import NetworkConfig, OneShotNet
+from oneshot.models.shrink import start_from
 from oneshot.models.squeezefaceposenet import Form, SqueezeFacePoseNet
 
 Network = OneShotNet | SqueezeFacePoseNet
@@ -136,17 +137,13 @@ def start_squeezefaceposenet(
 def start_network(config: NetworkConfig, models: Path, start: Path | None) -> OneShotNet:
     """A network to train: from earlier weights of ours, or from ImageNet and the teacher's deep half.
 
-    Parts of `start` that do not fit (another form, another width) are left at their fresh values.
+    Parts of `start` that do not fit are brought into shape, or left at their fresh values: see `shrink`.
     """
     from oneshot.training.teacher import isometry, load_state
 
     net = OneShotNet(config)
     if start is not None:
-        state = load_network(start)[0].state_dict()
-        own = net.state_dict()
-        net.load_state_dict(
-            {k: state[k] if k in state and state[k].shape == v.shape else v for k, v in own.items()}
-        )
+        start_from(net, load_network(start)[0].state_dict())
         return net
     net.backbone.load_imagenet(load_state(models / "squeezenet1_1_imagenet.safetensors"))
     if config.form == "aligned":

@@ -1,0 +1,78 @@
+"""A smaller network begun from a larger one: what fits is the same, the rest as near as it can be."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from oneshot.models.network import NetworkConfig, OneShotNet
+from oneshot.models.shrink import start_from
+from oneshot.models.weights import save_weights, start_network
+
+WHOLE = NetworkConfig(share3x3=0.5)
+
+
+@pytest.fixture(scope="module")
+def whole() -> OneShotNet:
+    torch.manual_seed(0)
+    net = OneShotNet(WHOLE).eval()
+    with torch.no_grad():  # statistics of their own, or a bridge would begin with those of any other
+        for name, value in net.bridge.named_buffers():
+            if "running" in name:
+                value.uniform_(0.5, 2)
+    return net
+
+
+def smaller(whole: OneShotNet, **changes: float) -> OneShotNet:
+    torch.manual_seed(1)
+    net = OneShotNet(replace(WHOLE, **changes)).eval()
+    start_from(net, whole.state_dict())
+    return net
+
+
+def embeddings(net: OneShotNet, images: torch.Tensor) -> torch.Tensor:
+    landmarks = net.template.landmarks.expand(len(images), -1, -1)
+    with torch.no_grad():
+        return net.embed(net.sampled_maps(images), landmarks)
+
+
+def test_a_network_of_the_same_shape_is_the_same(whole: OneShotNet, tmp_path: Path) -> None:
+    save_weights(tmp_path / "whole.safetensors", whole, {}, half=False)
+    again = start_network(WHOLE, tmp_path, tmp_path / "whole.safetensors").eval()
+    # Up to rounding: even a bridge of the same rank is taken apart and put together.
+    images = 255 * torch.rand(2, 3, 128, 128)
+    torch.testing.assert_close(embeddings(again, images), embeddings(whole, images), atol=1e-5, rtol=0)
+
+
+def test_a_bridge_keeps_its_filters_as_far_as_its_rank_goes(whole: OneShotNet) -> None:
+    fine, coarse = torch.randn(2, 32, 28, 28), torch.randn(2, 32, 14, 14)
+    with torch.no_grad():
+        expected = whole.bridge(fine, coarse)
+        errors = [
+            float((smaller(whole, bridge_rank=rank).bridge(fine, coarse) - expected).norm())
+            for rank in (40, 24, 8)
+        ]
+        assert errors[0] < errors[1] < errors[2] < float(expected.norm())
+        # Filters that are of rank 24 fit into a bridge of rank 24.
+        low = smaller(whole, bridge_rank=24)
+        back = smaller(low, bridge_rank=24)
+        torch.testing.assert_close(back.bridge(fine, coarse), low.bridge(fine, coarse), atol=1e-4, rtol=0)
+
+
+def test_the_blocks_that_stay_are_the_whole_networks(whole: OneShotNet) -> None:
+    net = smaller(whole, deep_blocks=4, fine_blocks=0)
+    assert set(dict(net.deep.stage3.blocks.named_children())) == {"0", "2", "4", "5"}  # type: ignore[operator]
+    given = whole.state_dict()
+    for name, value in net.deep.state_dict().items():
+        torch.testing.assert_close(value, given[f"deep.{name}"], atol=0, rtol=0)
+
+
+def test_fewer_3x3_filters_see_an_even_picture_alike(whole: OneShotNet) -> None:
+    net = smaller(whole, share3x3=0.125)
+    assert net.backbone.fire2.expand3x3.out_channels == 16
+    images = torch.full((1, 3, 64, 64), 200.0)
+    inner = (slice(None), slice(None), slice(4, -4), slice(4, -4))
+    with torch.no_grad():
+        mine, theirs = net.backbone.fine(images)[1], whole.backbone.fine(images)[1]
+    torch.testing.assert_close(mine[inner], theirs[inner], atol=1e-3, rtol=1e-4)
