@@ -25,18 +25,22 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
         if isinstance(fire, Fire):
             start = f"backbone.{name}."
             given = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-            if given["squeeze.weight"].shape == fire.squeeze.weight.shape:
+            plain = fire.expand3x3.groups == 1 and given["expand3x3.weight"].shape[1] != 1
+            if plain and given["squeeze.weight"].shape == fire.squeeze.weight.shape:
                 fire.start_from(given)
 
 
 def _at_rank(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The bridge's squeeze and mix for the rank of `own`, where the given ones join the same channels."""
+    """The bridge's squeeze and mix for the lower rank of `own`, where the given ones join the same channels.
+
+    At the same rank they stay as they are: in another basis, networks could not be averaged with their start.
+    """
     names = ("bridge.squeeze.weight", "bridge.mix.weight")
     if not all(name in weights for name in names for weights in (state, own)):
         return {}
     squeeze, mix = (state[name] for name in names)
     rank = own[names[0]].shape[0]
-    if squeeze.shape[1:] != own[names[0]].shape[1:] or len(mix) != len(own[names[1]]) or rank > len(squeeze):
+    if squeeze.shape[1:] != own[names[0]].shape[1:] or len(mix) != len(own[names[1]]) or rank >= len(squeeze):
         return {}
     # Every output at every place of its 3x3 cells, as a row of the joined channels.
     whole = mix.permute(0, 2, 3, 1).flatten(0, 2) @ squeeze.flatten(1)
