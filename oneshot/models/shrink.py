@@ -23,8 +23,7 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
     net.load_state_dict(fitting)
     for name, fire in net.backbone.named_children():
         if isinstance(fire, Fire):
-            start = f"backbone.{name}."
-            given = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+            given = {key: state[f"backbone.{name}.{key}"] for key in fire.state_dict()}
             plain = fire.expand3x3.groups == 1 and given["expand3x3.weight"].shape[1] != 1
             if plain and given["squeeze.weight"].shape == fire.squeeze.weight.shape:
                 fire.start_from(given)
