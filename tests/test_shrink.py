@@ -1,5 +1,6 @@
 """A smaller network begun from a larger one: what fits is the same, the rest as near as it can be."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from oneshot.models.network import NetworkConfig, OneShotNet
-from oneshot.models.shrink import start_from
+from oneshot.models.shrink import READERS, start_from
 from oneshot.models.weights import save_weights, start_network
 
 WHOLE = NetworkConfig(share3x3=0.5)
@@ -81,3 +82,22 @@ def test_fewer_3x3_filters_see_an_even_picture_alike(whole: OneShotNet) -> None:
     with torch.no_grad():
         mine, theirs = net.backbone.fine(images)[1], whole.backbone.fine(images)[1]
     torch.testing.assert_close(mine[inner], theirs[inner], atol=1e-3, rtol=1e-4)
+
+
+def test_the_3x3_filters_that_go_are_those_that_hardly_were_any(whole: OneShotNet) -> None:
+    """Where half of them see one cell only, half can go: maps and the head's outputs stay as they were."""
+    given = copy.deepcopy(whole)
+    with torch.no_grad():
+        for name in READERS:
+            filters = getattr(given.backbone, name).expand3x3.weight
+            some = torch.randperm(len(filters))[: len(filters) // 2]
+            filters[some] *= torch.tensor([[0, 0, 0], [0, 1.0, 0], [0, 0, 0]])
+        net = OneShotNet(replace(WHOLE, share3x3=0.25, share3x3_top=0.25)).eval()
+        start_from(net, given.state_dict())
+        images = torch.rand(1, 3, 96, 64) * 255
+        mine, theirs = net.backbone(images), given.backbone(images)
+        for own, expected in zip(net.detect(mine), given.detect(theirs), strict=True):
+            torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-4)
+        sampled = net.thinned(mine.s2, mine.s4, mine.s8), given.thinned(theirs.s2, theirs.s4, theirs.s8)
+        for own, expected in zip(*sampled, strict=True):
+            torch.testing.assert_close(own, expected, atol=1e-3, rtol=1e-4)

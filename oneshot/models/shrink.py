@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from oneshot.models.backbone import Fire
 from oneshot.models.network import OneShotNet
@@ -11,13 +12,14 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
     """Copy what fits, bring what can be brought into shape, and leave the rest as it is.
 
     Blocks of the deep half that `net` lacks are left out. Fire modules with another share of 3x3 filters take
-    theirs as `Fire.start_from` says; a bridge of lower rank the nearest filters of that rank.
+    theirs as `Fire.start_from` says; those furthest from a 1x1 filter stay 3x3. A bridge of lower rank takes the
+    nearest filters of that rank.
 
     Args:
         net: changed in place.
         state: of an `OneShotNet` of another shape.
     """
-    own = net.state_dict()
+    own, state = net.state_dict(), _nearest_to_1x1_first(state, net)
     fitting = {k: state[k] if k in state and state[k].shape == v.shape else v for k, v in own.items()}
     fitting |= _at_rank(state, own)
     net.load_state_dict(fitting)
@@ -27,6 +29,43 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
             plain = fire.expand3x3.groups == 1 and given["expand3x3.weight"].shape[1] != 1
             if plain and given["squeeze.weight"].shape == fire.squeeze.weight.shape:
                 fire.start_from(given)
+
+
+READERS = {
+    "fire2": ("backbone.fire3.squeeze",),
+    "fire3": ("backbone.fire4.squeeze", "thin4"),
+    "fire4": ("backbone.fire5.squeeze",),
+    "fire5": ("backbone.fire6.squeeze", "head.lateral.0.0", "thin8"),
+    "fire6": ("backbone.fire7.squeeze",),
+    "fire7": ("backbone.fire8.squeeze", "head.lateral.1.0"),
+    "fire8": ("backbone.fire9.squeeze",),
+    "fire9": ("head.lateral.2.0",),
+}
+"""The layers that read a fire module's channels."""
+
+
+def _nearest_to_1x1_first(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Tensor]:
+    """The same network with other places for the 3x3 filters of those fire modules that have fewer in `net`.
+
+    First come those that are nearest to a 1x1 filter: `Fire.start_from` makes the first ones 1x1.
+    """
+    state = dict(state)
+    if net.config.bypass or net.config.form == "cell":  # more layers than READERS would have to follow
+        return state
+    for name, readers in READERS.items():
+        layer = f"backbone.{name}.expand3x3"
+        filters = state[f"{layer}.weight"]
+        if len(filters) <= len(getattr(net.backbone, name).expand3x3.weight):
+            continue
+        centred = F.pad(filters.sum((2, 3), keepdim=True), (1, 1, 1, 1))
+        order = (filters - centred).square().sum((1, 2, 3)).argsort()
+        state |= {f"{layer}.{kind}": state[f"{layer}.{kind}"][order] for kind in ("weight", "bias")}
+        before = len(state[f"backbone.{name}.expand1x1.weight"])
+        columns = torch.cat((torch.arange(before, device=order.device), before + order))
+        for key in (f"{reader}.weight" for reader in readers):
+            if key in state:
+                state[key] = state[key][:, columns]
+    return state
 
 
 def _at_rank(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
