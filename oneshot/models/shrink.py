@@ -12,8 +12,8 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
     """Copy what fits, bring what can be brought into shape, and leave the rest as it is.
 
     Blocks of the deep half that `net` lacks are left out. Fire modules with another share of 3x3 filters take
-    theirs as `Fire.start_from` says; those furthest from a 1x1 filter stay 3x3. A bridge of lower rank takes the
-    nearest filters of that rank.
+    theirs as `Fire.start_from` says; those furthest from a 1x1 filter stay 3x3. A bridge of lower rank takes
+    the nearest filters of that rank.
 
     Args:
         net: changed in place.
