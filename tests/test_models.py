@@ -260,25 +260,6 @@ def test_hints_and_the_deep_half_make_the_teacher(fine_blocks: int) -> None:
     torch.testing.assert_close(F.normalize(deep.eval()(hints), dim=1), target, atol=1e-5, rtol=1e-4)
 
 
-def test_a_second_teacher_is_turned_towards_the_first_and_keeps_its_cosines() -> None:
-    torch.manual_seed(0)
-    first = timm.create_model("edgenext_xx_small", num_classes=512).state_dict()
-    second = timm.create_model("edgenext_x_small", num_classes=512).state_dict()
-    alone, both = Teacher(first), Teacher(first, second=second)
-    crops = torch.rand(24, 3, 112, 112) * 255
-    own = F.normalize(both.second((crops - 127.5) / 127.5), dim=1)
-    hints, target = alone(crops)
-    before = float((own * (target @ both.rotation)).sum(1).mean())
-    assert both.turn_second(crops.split(10)) > before + 0.3
-    turned = own @ both.turn
-    torch.testing.assert_close(turned @ turned.T, own @ own.T, atol=1e-5, rtol=1e-4)
-    hints_too, mean = both(crops)
-    torch.testing.assert_close(hints_too, hints)
-    torch.testing.assert_close(
-        mean, F.normalize(target + turned @ both.rotation.T, dim=1), atol=1e-5, rtol=1e-4
-    )
-
-
 def test_a_rectified_deep_half_is_smooth_nowhere_and_starts_like_the_teacher() -> None:
     torch.manual_seed(0)
     state = timm.create_model("edgenext_xx_small", num_classes=512).state_dict()

@@ -55,7 +55,8 @@ def _nearest_to_1x1_first(state: dict[str, Tensor], net: OneShotNet) -> dict[str
     for name, readers in READERS.items():
         layer = f"backbone.{name}.expand3x3"
         filters = state[f"{layer}.weight"]
-        if len(filters) <= len(getattr(net.backbone, name).expand3x3.weight):
+        depthwise = filters.shape[1] == 1  # each of these filters belongs to its own input
+        if depthwise or len(filters) <= len(getattr(net.backbone, name).expand3x3.weight):
             continue
         centred = F.pad(filters.sum((2, 3), keepdim=True), (1, 1, 1, 1))
         order = (filters - centred).square().sum((1, 2, 3)).argsort()

@@ -45,7 +45,6 @@ class TrainConfig:
             aligned by the network's own refined landmarks instead of the true ones.
         corrections: how often a step corrects its noisy landmarks, each learning to mend what the one before
             left; at run time it is `network.refinements` times.
-        second_teacher: let EdgeFace-XS count as much as EdgeFace-XXS in the target of the embeddings.
         scenes, scene_sides: composed scenes a step, and the sides (pixels) they may have.
         scene_faces: faces of one scene that are embedded. weight_detection: of all detection losses together.
         close_mosaic: share of the steps at the end in which no scene is a mosaic.
@@ -83,7 +82,6 @@ class TrainConfig:
     weight_pairs: float = 1.0
     weight_landmarks: float = 0.1
     weight_margin: float = 0.0
-    second_teacher: bool = False
     weight_detection: float = 0.3
     scenes: int = 8
     scene_sides: tuple[int, ...] = (320,)

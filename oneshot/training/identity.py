@@ -32,8 +32,6 @@ Teach = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 COARSE_NOISE = (0.2, 0.18)
 """Largest noise of a point and of all five together that the refinement learns to take back."""
-TURNING_CROPS = 4096
-"""How many crops fit the second teacher's rotation, which has 512 x 511 / 2 free numbers."""
 VALIDATION_SCALES = {"full": 1.0, "half": 0.5, "quarter": 0.27}
 
 
@@ -51,13 +49,9 @@ class IdentityStage:
                 "lower batch or add crops"
             )
         self.pixels = self.train.pixels.to(self.device)
-        models = Path(config.models)
-        state = load_state(models / "edgeface_xxs.safetensors")
-        second = load_state(models / "edgeface_xs.safetensors") if config.second_teacher else None
-        self.teacher = Teacher(state, config.network.fine_blocks, second).to(self.device)
+        state = load_state(Path(config.models) / "edgeface_xxs.safetensors")
+        self.teacher = Teacher(state, config.network.fine_blocks).to(self.device)
         self.teacher.to(memory_format=torch.channels_last)
-        if second is not None:
-            self.teacher.turn_second(self.aligned_crops(TURNING_CROPS))
         self.template = Template().to(self.device)
         people = int(self.train.identity.max()) + 1 if config.weight_margin else 0
         centres = torch.randn(people, EMBEDDING, generator=torch.Generator().manual_seed(1))
@@ -94,13 +88,6 @@ class IdentityStage:
         ):
             landmarks = self.train.landmarks[part].to(self.device)
             yield make_views(self.pixels[part], landmarks, canvas, scales, rng)
-
-    def aligned_crops(self, most: int) -> Iterator[Tensor]:
-        """The training crops, at most so many, evenly chosen, as the teacher sees them, some at a time."""
-        every = -(-len(self.train) // most)
-        for rows in torch.arange(0, len(self.train), every).split(128):
-            views = self.pixels[rows].float()
-            yield self.teacher.crop(views, self.train.landmarks[rows].to(self.device))
 
     def held_views(self, scale: float) -> Iterator[tuple[Tensor, Tensor]]:
         """Held-out crops, some at a time: views with faces at `scale` times the template, landmarks."""

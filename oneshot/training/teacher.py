@@ -1,7 +1,6 @@
 """The recogniser that is imitated: EdgeFace-XXS, run live on the very view that the student sees."""
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,28 +43,18 @@ class Teacher(nn.Module):
     Args:
         state: its weights, by timm's names.
         fine_blocks: how many of stage 2's two blocks come after the hints (`DeepHalf`).
-        second: weights of EdgeFace-XS, whose embeddings then count as much in the target; `turn_second` has
-            to turn them first.
     """
 
     rotation: Tensor
     grid: Tensor
-    turn: Tensor
 
-    def __init__(
-        self, state: dict[str, Tensor], fine_blocks: int = 0, second: dict[str, Tensor] | None = None
-    ):
+    def __init__(self, state: dict[str, Tensor], fine_blocks: int = 0):
         super().__init__()
         import timm
 
         self.fine_blocks = fine_blocks
         self.net: Any = timm.create_model("edgenext_xx_small", num_classes=512)
         self.net.load_state_dict({k: v.float() for k, v in state.items()})
-        self.second: Any = None
-        if second is not None:
-            self.second = timm.create_model("edgenext_x_small", num_classes=512)
-            self.second.load_state_dict({k: v.float() for k, v in second.items()})
-        self.register_buffer("turn", torch.eye(512))
         self.template = Template()
         self.register_buffer("rotation", isometry())
         self.register_buffer("grid", grid_points(TEMPLATE_SIDE))
@@ -86,36 +75,11 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Aligned crops, RGB 0..255, to hints (B, 48, 14, 14) and targets (B, 1000), L2-normalised."""
-        x = normalised(crops)
+        x = (crops - 127.5) / 127.5
         stage2 = self.net.stages[1]
         hints = stage2.downsample(self.net.stages[0](self.net.stem(x)))
         first = len(stage2.blocks) - self.fine_blocks
         hints = stage2.blocks[:first](hints)
         fine = stage2.blocks[first:](hints)
         deep = self.net.forward_head(self.net.stages[3](self.net.stages[2](fine)))
-        target = F.normalize(deep.float(), dim=1)
-        if self.second is not None:
-            target = target + F.normalize(self.second(x).float(), dim=1) @ self.turn
-        return hints.float(), F.normalize(target @ self.rotation.T, dim=1)
-
-    @torch.no_grad()
-    def turn_second(self, crops: Iterable[Tensor]) -> float:
-        """Turn the second teacher's embeddings as near to the first's as a rotation can on these crops.
-
-        A rotation keeps the second's cosines (the orthogonal Procrustes problem, Schönemann 1966); without
-        it the two would point anywhere, and their mean would have to be learnt from nothing.
-
-        Returns:
-            The mean cosine between the two afterwards.
-        """
-        assert self.second is not None, "there is no second teacher to turn"
-        both = [(self.net(normalised(part)), self.second(normalised(part))) for part in crops]
-        first, second = (F.normalize(torch.cat(rows).float(), dim=1) for rows in zip(*both, strict=True))
-        left, _, right = torch.linalg.svd(second.T @ first)
-        self.turn.copy_(left @ right)
-        return float((second @ self.turn * first).sum(1).mean())
-
-
-def normalised(crops: Tensor) -> Tensor:
-    """RGB 0..255 to what EdgeFace takes, -1..1."""
-    return (crops - 127.5) / 127.5
+        return hints.float(), F.normalize(F.normalize(deep.float(), dim=1) @ self.rotation.T, dim=1)
