@@ -12,8 +12,6 @@ from conftest import ROOT, load_script
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.weights import load_network, read_info, save_weights
 
-SHIPPED = ROOT / "weights/oneshot.onnx"
-
 
 def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / script), *args]
@@ -63,7 +61,8 @@ def test_export_writes_as_many_corrections_as_asked_for(tmp_path: Path) -> None:
     done = run("export_onnx.py", "--weights", str(weights), "--out", str(tmp_path), "--refinements", "0")
     assert done.returncode == 0, done.stderr
     assert read_info(tmp_path / "oneshot.safetensors")["network"]["refinements"] == 0
-    without, shipped = (grid_samples(onnx.load(path).graph) for path in (tmp_path / "oneshot.onnx", SHIPPED))
+    files = tmp_path / "oneshot.onnx", weights.with_suffix(".onnx")
+    without, shipped = (grid_samples(onnx.load(path).graph) for path in files)
     assert without == shipped - read_info(weights)["network"]["refinements"]  # each looks at stride 4
 
 
