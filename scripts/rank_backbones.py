@@ -52,9 +52,9 @@ VARIANTS = {
     "3x3-eighth": NetworkConfig(share3x3=0.125),
     "depthwise": NetworkConfig(dwc=True),
     "fire": NetworkConfig(form="fire"),
-    "cell": NetworkConfig(form="cell"),
+    "cell": NetworkConfig(form="cell", share3x3_top=0.5),
     "thin-24": NetworkConfig(thin=(0, 24, 0)),
-    "stride-8": NetworkConfig(thin=(0, 32, 48)),
+    "stride-8": NetworkConfig(thin=(0, 32, 48), share3x3_top=0.25),
     "rank-full": NetworkConfig(bridge_rank=0),
     "bridge-64": NetworkConfig(bridge=64, bridge_rank=32),
     "blocks-4": NetworkConfig(deep_blocks=4),
@@ -64,7 +64,12 @@ VARIANTS = {
     "hints-earlier": NetworkConfig(fine_blocks=2),
     "small": NetworkConfig(share3x3=0.125, thin=(0, 24, 0), deep_blocks=4),
     "nano": NetworkConfig(  # scripts/configs/nano.toml's
-        share3x3=0.125, share3x3_top=0.125, bridge_rank=32, deep_blocks=4, fine_blocks=0
+        share3x3=0.125,
+        squeeze_top=(24, 32, 48),
+        expand_top=(64, 128, 192),
+        bridge_rank=32,
+        deep_blocks=4,
+        fine_blocks=0,
     ),
 }
 FACES = (1, 10)

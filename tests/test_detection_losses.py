@@ -22,6 +22,7 @@ from oneshot.training.losses import (
     DETECTION_WEIGHTS,
     DetectionLossOptions,
     detection_losses,
+    imitation_losses,
     paired_iou,
 )
 
@@ -151,6 +152,33 @@ def test_float32_inside_autocast() -> None:
 def test_unknown_overlap_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="giou"):
         DetectionLossOptions(iou="giou")
+
+
+def test_what_was_taught_costs_nothing_and_may_not_be_improved_on() -> None:
+    taught = _perfect(_targets(FACES))
+    own = [level.clone().requires_grad_() for level in taught]
+    losses = imitation_losses(own, taught)
+    assert set(losses) == {"confidence", "box", "landmarks"}
+    assert all(abs(loss.item()) < 1e-6 for loss in losses.values())
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(float(level.grad.abs().max()) < 1e-6 for level in own if level.grad is not None)
+
+
+def test_codes_are_imitated_where_a_face_is_taught_and_confidence_everywhere() -> None:
+    taught, own = [m.detach() for m in _raw(2)], _raw(2, 0.0)
+    unsure = taught[0][:, 4].sigmoid() < 0.1
+    taught[0][:, 4] = torch.where(unsure, -5.0, taught[0][:, 4])
+    losses = imitation_losses(own, taught)
+    torch.stack(list(losses.values())).sum().backward()
+    gradient = own[0].grad
+    assert gradient is not None and unsure.any() and (gradient[:, 4] != 0).all()
+    codes = gradient[:, [0, 1, 2, 3, *range(5, 15)]].abs().sum(1)
+    assert (codes[unsure] == 0).all() and (codes[~unsure] > 0).all()
+    # The more certain the face, the more its code counts.
+    sure = taught[0][:, 4].sigmoid()
+    far = (taught[0][:, 0] - own[0][:, 0]).abs() > 0.1  # there smooth-L1's gradient is one everywhere
+    per_certainty = (gradient[:, 0].abs() / sure)[far & ~unsure]
+    torch.testing.assert_close(per_certainty, per_certainty[:1].expand_as(per_certainty))
 
 
 class _TinyHead(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from test_training import QUIET, folders, tiny
 
 from oneshot.models.network import OneShotNet
-from oneshot.models.weights import start_network
+from oneshot.models.weights import save_weights, start_network
 from oneshot.training import loop
 from oneshot.training.config import TrainConfig
 from oneshot.training.detection import DetectionStage
@@ -87,6 +87,27 @@ def test_detection_learns_while_the_trunk_stays(scenes: tuple[Path, Path], tmp_p
         "best_f1_threshold",
         "coarse_landmark_error",
     }
+
+
+def test_a_head_that_is_imitated_adds_its_losses(scenes: tuple[Path, Path], tmp_path: Path) -> None:
+    """None where the two are the same network, some where they are not; the true boxes' are as they were."""
+    config = with_scenes(scenes, stage="detection", lr=0.0, lr_deep=0.0)
+    net, other = fresh(config).eval(), fresh(config).eval()
+    with torch.no_grad():
+        for each in (net, other):
+            for out in each.head.out:
+                out.weight.normal_(std=5.0)  # type: ignore[union-attr,operator]
+                out.bias[4] = 0.0  # type: ignore[index,operator]
+        for name, taught in (("same", net), ("other", other)):
+            save_weights(tmp_path / f"{name}.safetensors", taught, {}, half=False)
+        plain = DetectionStage(config).losses(net, 0)
+        for name in ("same", "other"):
+            path = str(tmp_path / f"{name}.safetensors")
+            losses = DetectionStage(replace(config, head_teacher=path)).losses(net, 0)
+            assert {k: v for k, v in losses.items() if k in plain} == plain
+            added = {k: float(v) for k, v in losses.items() if k not in plain}
+            assert set(added) == {f"imitation_{part}" for part in ("confidence", "box", "landmarks")}
+            assert all(abs(v) < 1e-6 if name == "same" else v > 1e-4 for v in added.values()), added
 
 
 def test_both_together_resume_exactly(

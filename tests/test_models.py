@@ -290,6 +290,8 @@ def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float
         {"share3x3": 0.3},
         {"share3x3": 1.0},
         {"share3x3_top": 0.0},
+        {"squeeze_top": (24, 32)},
+        {"expand_top": (64, 100, 192)},
         {"thin": (0, 8)},
         {"deep_blocks": 7},
         {"fine_blocks": 3},

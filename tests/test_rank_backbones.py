@@ -33,13 +33,17 @@ def test_every_variant_is_a_network(name: str) -> None:
     net = OneShotNet(rank.VARIANTS[name]).eval()
     out = one_pass(net, torch.from_numpy(image(64, 96)), 0.0, 0.45, 3)
     assert [tuple(t.shape) for t in out] == [(3, 4), (3,), (3, 5, 2), (3, 1000), (3,)]
-    assert net.backbone.widths == (net.config.stem, 128, 256, 384, 512)
+    top = [net.backbone.get_submodule(f"fire{n}").out_channels for n in (5, 7, 9)]
+    assert top == [2 * width for width in net.config.expand_top]
+    assert net.backbone.widths == (net.config.stem, 128, *top)
 
 
 def test_the_variants_say_what_they_are_of() -> None:
     assert len(rank.VARIANTS) >= 8 and rank.VARIANTS["base"] == NetworkConfig()
-    fire = OneShotNet(rank.VARIANTS["3x3-eighth"]).backbone.fire4
-    assert fire.expand1x1.weight.shape == (224, 32, 1, 1) and fire.expand3x3.weight.shape == (32, 32, 3, 3)
+    fire = OneShotNet(rank.VARIANTS["3x3-eighth"]).backbone.fire3
+    assert fire.expand1x1.weight.shape == (112, 16, 1, 1) and fire.expand3x3.weight.shape == (16, 16, 3, 3)
+    fire = OneShotNet(rank.VARIANTS["stride-8"]).backbone.fire4
+    assert fire.expand1x1.weight.shape == (192, 32, 1, 1) and fire.expand3x3.weight.shape == (64, 32, 3, 3)
 
 
 def test_a_shape_with_every_option_exports(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.shrink import READERS, start_from
 from oneshot.models.weights import save_weights, start_network
 
-WHOLE = NetworkConfig(share3x3=0.5)
+WHOLE = NetworkConfig(share3x3=0.5, share3x3_top=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +102,29 @@ def test_the_3x3_filters_that_go_are_those_that_hardly_were_any(whole: OneShotNe
         sampled = net.thinned(mine.s2, mine.s4, mine.s8), given.thinned(theirs.s2, theirs.s4, theirs.s8)
         for own, expected in zip(*sampled, strict=True):
             torch.testing.assert_close(own, expected, atol=1e-3, rtol=1e-4)
+
+
+def test_the_channels_that_go_are_those_that_hardly_counted(whole: OneShotNet) -> None:
+    """Where nobody reads more than a narrower network has, its outputs stay as they were."""
+    given = copy.deepcopy(whole)
+    narrow = {"squeeze_top": (24, 32, 48), "expand_top": (64, 128, 192)}
+    net = OneShotNet(replace(WHOLE, **narrow)).eval()  # type: ignore[arg-type]
+    state = given.state_dict()
+    with torch.no_grad():
+        for name, readers in READERS.items():
+            fire, few = (getattr(each.backbone, name) for each in (given, net))
+            unused = torch.randperm(fire.squeeze.out_channels)[few.squeeze.out_channels :]
+            for layer in (fire.expand1x1, fire.expand3x3):
+                layer.weight[:, unused] = 0
+            # Half of either kind, so that none of those that stay changes its kind.
+            half = torch.randperm(fire.expand3x3.out_channels)[few.expand3x3.out_channels :]
+            half = torch.cat((half, fire.expand1x1.out_channels + half))
+            for reader in readers:
+                if f"{reader}.weight" in state:
+                    state[f"{reader}.weight"][:, half] *= 1e-6
+        start_from(net, given.state_dict())
+        images = torch.rand(1, 3, 96, 64) * 255
+        outputs = [each.detect(each.backbone(images)) for each in (net, given)]
+    for own, expected in zip(*outputs, strict=True):
+        assert expected.std() > 1e-4
+        torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-3)

@@ -15,6 +15,9 @@ from torch.nn import functional as F
 
 SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)
 EXPAND = (64, 64, 128, 128, 192, 192, 256, 256)
+SQUEEZE_TOP = (32, 48, 64)
+EXPAND_TOP = (128, 192, 256)
+"""Of fire4 to fire9 in pairs, as `Backbone` takes them."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -53,6 +56,7 @@ class Fire(nn.Module):
         self.expand1x1 = nn.Conv2d(squeeze, 2 * expand - wide, 1)
         self.expand3x3 = nn.Conv2d(squeeze, wide, 3, padding=1, groups=squeeze if dwc else 1)
         self.bypass = bypass and inputs == 2 * expand
+        self.out_channels = 2 * expand
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, 2 · expand, H, W)."""
@@ -85,8 +89,9 @@ class Backbone(nn.Module):
         stem: filters of the first convolution (the paper's 64 by default).
         dwc: the depth-wise form of every 3x3 in the fire modules.
         bypass: residual bypass in fire3, fire5, fire7 and fire9.
-        share3x3: see `Fire`; of fire2 to fire5, where the maps are large.
-        share3x3_top: of fire6 to fire9, which serve detection alone.
+        share3x3: see `Fire`; of fire2 and fire3, up to stride 4.
+        share3x3_top: of fire4 to fire9, which serve detection alone unless stride 8 is sampled too.
+        squeeze_top, expand_top: widths of fire4 and 5, 6 and 7, 8 and 9 (Table 2's by default).
     """
 
     mean: Tensor
@@ -99,19 +104,23 @@ class Backbone(nn.Module):
         bypass: bool = True,
         share3x3: float = 0.5,
         share3x3_top: float = 0.5,
+        squeeze_top: tuple[int, int, int] = SQUEEZE_TOP,
+        expand_top: tuple[int, int, int] = EXPAND_TOP,
     ):
         super().__init__()
         self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.stem = nn.Conv2d(3, stem, 3, stride=2, padding=1)
-        inputs = (stem, *(2 * e for e in EXPAND[:-1]))
-        shares = (share3x3,) * 4 + (share3x3_top,) * 4
+        squeeze = (*SQUEEZE[:2], *(width for width in squeeze_top for _ in range(2)))
+        expand = (*EXPAND[:2], *(width for width in expand_top for _ in range(2)))
+        inputs = (stem, *(2 * e for e in expand[:-1]))
+        shares = (share3x3,) * 2 + (share3x3_top,) * 6
         fires = [
             Fire(i, s, e, dwc, bypass, share)
-            for i, s, e, share in zip(inputs, SQUEEZE, EXPAND, shares, strict=True)
+            for i, s, e, share in zip(inputs, squeeze, expand, shares, strict=True)
         ]
         self.fire2, self.fire3, self.fire4, self.fire5, self.fire6, self.fire7, self.fire8, self.fire9 = fires
-        self.widths = (stem, 2 * EXPAND[1], 2 * EXPAND[3], 2 * EXPAND[5], 2 * EXPAND[7])
+        self.widths = (stem, *(2 * e for e in expand[1::2]))
 
     def fine(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """RGB images (B, 3, H, W), values 0..255, to the maps at strides 2 and 4."""

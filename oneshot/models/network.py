@@ -17,7 +17,7 @@ from oneshot.models.align import (
     sample,
     template_to_image,
 )
-from oneshot.models.backbone import Backbone, Maps
+from oneshot.models.backbone import EXPAND_TOP, SQUEEZE_TOP, Backbone, Maps
 from oneshot.models.head import DetectionHead
 from oneshot.models.identity import EMBEDDING, Bridge, DeepHalf, FireTail, Refinement
 
@@ -31,7 +31,8 @@ class NetworkConfig:
     Attributes:
         form: the identity head: a recogniser's deep half on the aligned grid, SqueezeFacePoseNet's own
             fire6-9 there, or one 1x1 convolution at the face's centre (the plain YOLO form).
-        stem, dwc, bypass, share3x3, share3x3_top: see `Backbone`; shares in eighths, from 1/8 to 7/8.
+        stem, dwc, bypass, share3x3, share3x3_top, squeeze_top, expand_top: see `Backbone`; shares in eighths,
+            from 1/8 to 7/8.
         thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is,
             and no stride 8.
         bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank.
@@ -51,7 +52,9 @@ class NetworkConfig:
     head: int = 64
     refinements: int = 2
     share3x3: float = 0.25
-    share3x3_top: float = 0.5
+    share3x3_top: float = 0.125
+    squeeze_top: tuple[int, int, int] = SQUEEZE_TOP
+    expand_top: tuple[int, int, int] = EXPAND_TOP
     deep_blocks: int = 6
     fine_blocks: int = 1
     deep_relu: bool = False
@@ -63,6 +66,12 @@ class NetworkConfig:
                 raise OneShotError(f"network.{name}={share}: give an eighth, from 0.125 to 0.875")
         if len(self.thin) != 3:
             raise OneShotError(f"network.thin={list(self.thin)}: give three numbers, for strides 2, 4, 8")
+        for name in ("squeeze_top", "expand_top"):
+            widths = getattr(self, name)
+            if len(widths) != 3 or min(widths) < 8 or any(width % 8 for width in widths):
+                raise OneShotError(
+                    f"network.{name}={list(widths)}: give three multiples of 8, for fire4 to 9"
+                )
         if self.refinements < 0:
             raise OneShotError(f"network.refinements={self.refinements}: give 0 or more")
         if self.deep_blocks not in range(1, 7):
@@ -81,7 +90,15 @@ class OneShotNet(nn.Module):
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
         self.config = config = config or NetworkConfig()
-        self.backbone = Backbone(config.stem, config.dwc, config.bypass, config.share3x3, config.share3x3_top)
+        self.backbone = Backbone(
+            config.stem,
+            config.dwc,
+            config.bypass,
+            config.share3x3,
+            config.share3x3_top,
+            config.squeeze_top,
+            config.expand_top,
+        )
         w2, w4, w8, w16, w32 = self.backbone.widths
         self.head = DetectionHead((w8, w16, w32), config.head)
         t2, t4, t8 = config.thin

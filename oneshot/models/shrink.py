@@ -1,5 +1,7 @@
 """A trained network's weights in a smaller one, as far as they fit: where a shorter training begins."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,15 +13,15 @@ from oneshot.models.network import OneShotNet
 def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
     """Copy what fits, bring what can be brought into shape, and leave the rest as it is.
 
-    Blocks of the deep half that `net` lacks are left out. Fire modules with another share of 3x3 filters take
-    theirs as `Fire.start_from` says; those furthest from a 1x1 filter stay 3x3. A bridge of lower rank takes
-    the nearest filters of that rank.
+    Blocks of the deep half that `net` lacks are left out. Narrower fire modules keep the channels of the
+    largest weights; with another share of 3x3 filters they take theirs as `Fire.start_from` says, and those
+    furthest from a 1x1 filter stay 3x3. A bridge of lower rank takes the nearest filters of that rank.
 
     Args:
         net: changed in place.
         state: of an `OneShotNet` of another shape.
     """
-    own, state = net.state_dict(), _nearest_to_1x1_first(state, net)
+    own, state = net.state_dict(), _channels_that_stay(state, net)
     fitting = {k: state[k] if k in state and state[k].shape == v.shape else v for k, v in own.items()}
     fitting |= _at_rank(state, own)
     net.load_state_dict(fitting)
@@ -27,7 +29,9 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
         if isinstance(fire, Fire):
             given = {key: state[f"backbone.{name}.{key}"] for key in fire.state_dict()}
             plain = fire.expand3x3.groups == 1 and given["expand3x3.weight"].shape[1] != 1
-            if plain and given["squeeze.weight"].shape == fire.squeeze.weight.shape:
+            filters = len(given["expand1x1.weight"]) + len(given["expand3x3.weight"])
+            alike = given["squeeze.weight"].shape == fire.squeeze.weight.shape
+            if plain and alike and filters == fire.out_channels:
                 fire.start_from(given)
 
 
@@ -44,29 +48,59 @@ READERS = {
 """The layers that read a fire module's channels."""
 
 
-def _nearest_to_1x1_first(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Tensor]:
-    """The same network with other places for the 3x3 filters of those fire modules that have fewer in `net`.
+def _channels_that_stay(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Tensor]:
+    """The same network without those channels of its fire modules for which `net` has no room.
 
-    First come those that are nearest to a 1x1 filter: `Fire.start_from` makes the first ones 1x1.
+    Of the 3x3 filters that stay, those nearest to a 1x1 filter come first: `Fire.start_from` makes the first
+    ones 1x1.
     """
     state = dict(state)
     if net.config.bypass or net.config.form == "cell":  # more layers than READERS would have to follow
         return state
     for name, readers in READERS.items():
-        layer = f"backbone.{name}.expand3x3"
-        filters = state[f"{layer}.weight"]
-        depthwise = filters.shape[1] == 1  # each of these filters belongs to its own input
-        if depthwise or len(filters) <= len(getattr(net.backbone, name).expand3x3.weight):
+        fire: Fire = getattr(net.backbone, name)
+        squeeze, one, three = (f"backbone.{name}.{part}" for part in ("squeeze", "expand1x1", "expand3x3"))
+        wide = state[f"{three}.weight"]
+        if fire.expand3x3.groups > 1 or wide.shape[1] == 1:  # each of these filters belongs to its own input
             continue
-        centred = F.pad(filters.sum((2, 3), keepdim=True), (1, 1, 1, 1))
-        order = (filters - centred).square().sum((1, 2, 3)).argsort()
-        state |= {f"{layer}.{kind}": state[f"{layer}.{kind}"][order] for kind in ("weight", "bias")}
-        before = len(state[f"backbone.{name}.expand1x1.weight"])
-        columns = torch.cat((torch.arange(before, device=order.device), before + order))
-        for key in (f"{reader}.weight" for reader in readers):
-            if key in state:
-                state[key] = state[key][:, columns]
+        room, matter = fire.squeeze.out_channels, _matter(state, (squeeze,), (one, three))
+        if room < len(matter):
+            kept = matter.topk(room).indices.sort().values
+            _take(state, squeeze, kept)
+            _take(state, one, kept, columns=True)
+            _take(state, three, kept, columns=True)
+
+        room, matter = fire.out_channels, _matter(state, (one, three), readers)
+        if room < len(matter) or (room == len(matter) and len(wide) > fire.expand3x3.out_channels):
+            wide = state[f"{three}.weight"]
+            centred = F.pad(wide.sum((2, 3), keepdim=True), (1, 1, 1, 1))
+            distance = (wide - centred).square().sum((1, 2, 3))
+            before = len(matter) - len(wide)
+            kept = matter.topk(room).indices.sort().values
+            kept = kept[F.pad(distance, (before, 0))[kept].argsort(stable=True)]
+            _take(state, one, kept[kept < before])
+            _take(state, three, kept[kept >= before] - before)
+            for reader in readers:
+                _take(state, reader, kept, columns=True)
     return state
+
+
+def _matter(state: dict[str, Tensor], layers: Sequence[str], readers: Sequence[str]) -> Tensor:
+    """How much each channel matters: the norm of its filter times that of the columns that read it.
+
+    Scaling the one up and the other down, which ReLU lets pass, does not change it.
+    """
+    filters = torch.cat([state[f"{layer}.weight"].flatten(1).norm(dim=1) for layer in layers])
+    columns = [state[f"{r}.weight"].transpose(0, 1).flatten(1) for r in readers if f"{r}.weight" in state]
+    return filters * torch.cat(columns, 1).norm(dim=1)
+
+
+def _take(state: dict[str, Tensor], layer: str, kept: Tensor, columns: bool = False) -> None:
+    """Leave a layer only some of its filters, or of the columns by which it reads its inputs."""
+    if columns and f"{layer}.weight" in state:
+        state[f"{layer}.weight"] = state[f"{layer}.weight"][:, kept]
+    elif not columns:
+        state |= {f"{layer}.{kind}": state[f"{layer}.{kind}"][kept] for kind in ("weight", "bias")}
 
 
 def _at_rank(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from oneshot.errors import OneShotError
+from oneshot.models.backbone import EXPAND_TOP, SQUEEZE_TOP
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.shrink import start_from
 from oneshot.models.squeezefaceposenet import Form, SqueezeFacePoseNet
@@ -145,7 +147,11 @@ def start_network(config: NetworkConfig, models: Path, start: Path | None) -> On
     if start is not None:
         start_from(net, load_network(start)[0].state_dict())
         return net
-    net.backbone.load_imagenet(load_state(models / "squeezenet1_1_imagenet.safetensors"))
+    whole = OneShotNet(
+        replace(config, share3x3=0.5, share3x3_top=0.5, squeeze_top=SQUEEZE_TOP, expand_top=EXPAND_TOP)
+    )
+    whole.backbone.load_imagenet(load_state(models / "squeezenet1_1_imagenet.safetensors"))
+    start_from(net, whole.state_dict())
     if config.form == "aligned":
         net.deep.start_from(load_state(models / "edgeface_xxs.safetensors"), isometry())
     return net

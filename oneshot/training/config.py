@@ -32,6 +32,7 @@ class TrainConfig:
         squeezefaceposenet: its form there: "plain", "gdc", "dwc" or "dwc+gdc".
         data, models: the folders of training data and of the teacher's and ImageNet's weights.
         start: weights to start from (a .safetensors of this project); None starts from ImageNet.
+        head_teacher: weights whose detection head is imitated beside the true boxes, as a smaller head's are.
         steps, batch: optimiser steps, and crops a step. seed: of everything random.
         lr: of the front (backbone, thinning, bridge, refinement); lr_deep: of the recogniser's deep half,
             which is frozen for the first `freeze_deep` of the steps; lr_head: of the detection head and of
@@ -60,6 +61,7 @@ class TrainConfig:
     data: str = "../shared/data"
     models: str = "../shared/models"
     start: str | None = None
+    head_teacher: str | None = None
     seed: int = 0
     steps: int = 6000
     batch: int = 96

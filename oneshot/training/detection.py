@@ -10,9 +10,15 @@ from torch import Tensor, nn
 from oneshot.models.backbone import Maps
 from oneshot.models.boxcode import level_sizes
 from oneshot.models.network import OneShotNet
+from oneshot.models.weights import load_network
 from oneshot.training.assign import Assignment, FaceTargets, assign
 from oneshot.training.config import TrainConfig
-from oneshot.training.losses import DETECTION_WEIGHTS, detection_losses
+from oneshot.training.losses import (
+    DETECTION_WEIGHTS,
+    IMITATION_WEIGHTS,
+    detection_losses,
+    imitation_losses,
+)
 from oneshot.training.precision import autocast
 from oneshot.training.scene_compose import SceneConfig
 from oneshot.training.scene_data import load_pool
@@ -22,12 +28,16 @@ from oneshot.training.validation import detection_figures
 
 @dataclass(frozen=True)
 class Seen:
-    """What the network made of one step's scenes: images (B, 3, S, S) float32 and the head's raw outputs."""
+    """What the network made of one step's scenes: images (B, 3, S, S) float32 and the head's raw outputs.
+
+    `taught` are those of the network whose head is imitated, if one is.
+    """
 
     images: Tensor
     targets: FaceTargets
     maps: Maps
     raw: list[Tensor]
+    taught: list[Tensor] | None
     assignment: Assignment
 
 
@@ -42,6 +52,10 @@ class DetectionStage:
         scenes = SceneConfig(batch=config.scenes, sides=config.scene_sides)
         self.open = SceneBatches(pool, scenes, config.seed)
         self.closed = SceneBatches(pool, replace(scenes, mosaic=0.0), config.seed)
+        self.teacher: OneShotNet | None = None
+        if config.head_teacher is not None:
+            self.teacher = load_network(Path(config.head_teacher))[0].to(self.device).requires_grad_(False)
+            self.teacher.to(memory_format=torch.channels_last)
         self.loader: Iterator[SceneBatch] = iter(())
         self.next_step = -1
 
@@ -63,20 +77,26 @@ class DetectionStage:
         """The scenes of one step through backbone and head."""
         batch = self.batch(step)
         targets = batch.targets.to(self.device)
-        images = batch.images.to(self.device).float()
+        images = batch.images.to(self.device).float().contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.config.precision):
-            maps = net.backbone(images.contiguous(memory_format=torch.channels_last))
+            maps = net.backbone(images)
             raw = net.detect(maps)
+            taught = self.teacher.detect(self.teacher.backbone(images)) if self.teacher else None
         sizes = level_sizes(images.shape[2], images.shape[3])
         assignment = assign(targets.boxes, targets.valid, targets.ignore, targets.ignore_valid, sizes)
-        return Seen(images, targets, maps, raw, assignment)
+        return Seen(images, targets, maps, raw, taught, assignment)
 
     def judge(self, seen: Seen) -> dict[str, Tensor]:
-        """Weighted detection losses."""
-        return {
-            f"detection_{name}": self.config.weight_detection * DETECTION_WEIGHTS[name] * value
+        """Weighted detection losses, and those of imitation."""
+        weight = self.config.weight_detection
+        losses = {
+            f"detection_{name}": weight * DETECTION_WEIGHTS[name] * value
             for name, value in detection_losses(seen.raw, seen.targets, seen.assignment).items()
         }
+        if seen.taught is not None:
+            for name, value in imitation_losses(seen.raw, seen.taught).items():
+                losses[f"imitation_{name}"] = weight * IMITATION_WEIGHTS[name] * value
+        return losses
 
     def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:
         """Weighted losses of one step."""

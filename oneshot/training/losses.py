@@ -25,6 +25,7 @@ from oneshot.training.assign import Assignment, FaceTargets
 # The IoU term carries the box, smooth-L1 steadies it while boxes do not overlap yet. A landmark's error is a
 # fraction of the face and is averaged over points, hence the larger factor for gradients of equal size.
 DETECTION_WEIGHTS = {"box": 1.0, "iou": 2.0, "confidence": 1.0, "landmarks": 5.0}
+IMITATION_WEIGHTS = {"confidence": 1.0, "box": 1.0, "landmarks": 2.0}
 
 IOU_LOSSES = {"diou": distance_box_iou_loss, "ciou": complete_box_iou_loss}
 
@@ -98,6 +99,34 @@ def detection_losses(
             landmarks / size, targets.landmarks[picture, face] / size, known, options.landmark_beta
         )
         return losses
+
+
+def imitation_losses(raw: Sequence[Tensor], taught: Sequence[Tensor]) -> dict[str, Tensor]:
+    """How far the head's maps are from another head's: "confidence", "box", "landmarks", scalars in float32.
+
+    raw, taught: maps over strides 8, 16, 32, each (B, 15, h, w), of the one that learns and of the one that
+    teaches. Confidences are compared in every cell, in ignored regions too (the divergence of what is said
+    from what was taught); box and landmark codes where a face is taught with 0.1 or more, in proportion.
+    All are divided by the sum of the taught confidences, at least 1.
+    """
+    with torch.autocast(raw[0].device.type, enabled=False):
+        own, theirs = (flatten_levels([level.float() for level in maps]) for maps in (raw, taught))
+        logit, sure = theirs[..., 4], theirs[..., 4].sigmoid()
+        count = sure.sum().clamp(min=1)
+        cross, least = (
+            F.binary_cross_entropy_with_logits(said, sure, reduction="sum") for said in (own[..., 4], logit)
+        )
+        weight = torch.where(sure >= 0.1, sure, 0.0)[..., None]
+
+        def apart(channels: slice, beta: float) -> Tensor:
+            loss = F.smooth_l1_loss(own[..., channels], theirs[..., channels], beta=beta, reduction="none")
+            return (weight * loss).sum() / count
+
+        return {
+            "confidence": (cross - least) / count,
+            "box": apart(slice(0, 4), 0.1),
+            "landmarks": apart(slice(5, 15), 0.05),
+        }
 
 
 def paired_iou(a: Tensor, b: Tensor) -> Tensor:
