@@ -10,7 +10,12 @@ from oneshot.errors import OneShotError
 from oneshot.evaluation.verification import chi_square
 from oneshot.models.network import OneShotNet
 from oneshot.models.squeezefaceposenet import FORMS, SqueezeFacePoseNet
-from oneshot.models.weights import load_network, load_squeezefaceposenet, save_weights
+from oneshot.models.weights import (
+    load_network,
+    load_squeezefaceposenet,
+    save_weights,
+    start_squeezefaceposenet,
+)
 
 TABLE_1 = {"plain": 1.24, "gdc": 1.40, "dwc": 0.69, "dwc+gdc": 0.86}
 EXACT = {"plain": 1_235_496, "gdc": 1_405_496, "dwc": 694_056, "dwc+gdc": 864_056}
@@ -88,6 +93,28 @@ def test_imagenets_weights_fit_and_see_the_same_colours() -> None:
     dwc = SqueezeFacePoseNet(FORMS["dwc"])
     dwc.load_imagenet(imagenet.state_dict())  # its 3x3 filters cannot come from there, the rest does
     torch.testing.assert_close(dwc.fire5.squeeze.weight, imagenet.features[7].squeeze.weight)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_another_form_starts_with_what_the_depth_wise_one_describes(
+    form: str, faces: torch.Tensor, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    simple = SqueezeFacePoseNet(FORMS["dwc"]).eval()
+    save_weights(tmp_path / "dwc.safetensors", simple, {}, half=False)
+    net = start_squeezefaceposenet(FORMS[form], tmp_path, tmp_path / "dwc.safetensors", 0.0).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(net(faces), simple(faces), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [("plain", "dwc"), ("dwc+gdc", "dwc")])
+def test_a_start_from_which_something_would_be_lost_is_refused(
+    given: str, wanted: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "given.safetensors"
+    save_weights(path, SqueezeFacePoseNet(FORMS[given]), {})
+    with pytest.raises(OneShotError, match="which the one asked for lacks; start from that form"):
+        start_squeezefaceposenet(FORMS[wanted], tmp_path, path, 0.0)
 
 
 def test_files_remember_the_form_and_are_not_taken_for_the_one_pass(

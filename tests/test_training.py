@@ -158,7 +158,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 def test_squeezefaceposenet_learns_the_teachers_similarities(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    changes = {"stage": "distil", "squeezefaceposenet": "dwc+gdc", "weight_cosine": 0.1}
+    changes = {"stage": "distil", "squeezefaceposenet": "dwc+gdc", "lr_deep": 1e-3, "freeze_deep": 0.0}
     config = tiny(folders, steps=30, lr=1e-3, batch=6, ema=0.5, evaluate_every=1000, **changes)
     stage = DistilStage(config)
     torch.manual_seed(0)

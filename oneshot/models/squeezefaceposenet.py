@@ -85,6 +85,23 @@ class SqueezeFacePoseNet(nn.Module):
             return maps.mean((2, 3))
         return F.relu(self.gdc(maps)).flatten(1)  # the paper has a ReLU after every convolution
 
+    def load_simpler_form(self, state: dict[str, Tensor]) -> None:
+        """Start from the same form, or one with depth-wise filters or a global average where this has more.
+
+        Every face is described as before: a full filter is zero but for the channel that it saw, and the
+        cells' weights are the average's.
+        """
+        with torch.no_grad():
+            for name, own in self.named_parameters():
+                given = state.get(name)
+                if given is None:  # `gdc`, an average from the start
+                    continue
+                if given.shape == own.shape:
+                    own.copy_(given)
+                    continue
+                filters = torch.arange(len(own))
+                own.zero_()[filters, filters * own.shape[1] // len(own)] = given[:, 0]
+
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
         """Start from torchvision's `squeezenet1_1`, as the paper starts from ImageNet.
 

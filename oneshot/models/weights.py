@@ -118,10 +118,10 @@ def _fill(net: nn.Module, path: Path) -> None:
 def start_squeezefaceposenet(
     form: Form, models: Path, start: Path | None, dropout: float
 ) -> SqueezeFacePoseNet:
-    """SqueezeFacePoseNet to train: from earlier weights of the same form, or from ImageNet.
+    """SqueezeFacePoseNet to train: from earlier weights of the same or a simpler form, or ImageNet.
 
     Raises:
-        OneShotError: no such weights, or of another form.
+        OneShotError: no such weights, or their form has what the one asked for lacks.
     """
     from oneshot.training.teacher import load_state
 
@@ -130,9 +130,12 @@ def start_squeezefaceposenet(
         net.load_imagenet(load_state(models / "squeezenet1_1_imagenet.safetensors"))
         return net
     other = load_squeezefaceposenet(start)[0]
-    if other.config != form:
-        raise OneShotError(f"{start}: is of another form; give weights of the form that is asked for")
-    net.load_state_dict(other.state_dict())
+    if (form.dwc and not other.config.dwc) or (other.config.gdc and not form.gdc):
+        raise OneShotError(
+            f"{start}: its form has full filters or cell weights, which the one asked for lacks; "
+            "start from that form, from dwc or from ImageNet"
+        )
+    net.load_simpler_form(other.state_dict())
     return net
 
 

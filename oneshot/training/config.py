@@ -34,10 +34,10 @@ class TrainConfig:
         start: weights to start from (a .safetensors of this project); None starts from ImageNet.
         head_teacher: weights whose detection head is imitated beside the true boxes, as a smaller head's are.
         steps, batch: optimiser steps, and crops a step. seed: of everything random.
-        lr: of the front (backbone, thinning, bridge, refinement); lr_deep: of the recogniser's deep half,
-            which is frozen for the first `freeze_deep` of the steps; lr_head: of the detection head and of
-            fire6-9, which serve it alone (fire4-9 where stride 8 is not sampled). warmup: steps of linear
-            warm-up; then a cosine to zero.
+        lr: of the front (backbone, thinning, bridge, refinement); lr_deep: of the recogniser's deep half
+            (of SqueezeFacePoseNet: what comes after fire4), which is frozen for the first `freeze_deep` of
+            the steps; lr_head: of the detection head and of fire6-9, which serve it alone (fire4-9 where
+            stride 8 is not sampled). warmup: steps of linear warm-up; then a cosine to zero.
         muon: how many times `lr` and `lr_head` Muon gives the weights that mix channels; 0 is AdamW for all.
         muon_deep: the same of `lr_deep`, for a deep half that has lost blocks and so has much to learn.
         canvases, scales: sides of the views in one step, and the range of face scales (1 = the 112-pixel

@@ -1,8 +1,8 @@
 """SqueezeFacePoseNet taught by the one pass's own teacher, on aligned crops: its weights without any names.
 
 The paper learns to tell people apart; where photos have no names, a recogniser's embeddings stand in for
-them. Descriptors cannot be negative (they end in a ReLU), so they are not asked to equal the embeddings: a
-linear reader, which is not kept, predicts these from them, and their own cosines follow the teacher's.
+them. Descriptors cannot be negative (they end in a ReLU), so they are not asked to equal the embeddings:
+faces are to be alike where the teacher finds them so. Each face is seen twice in a step, so that some are.
 """
 
 import torch
@@ -11,12 +11,11 @@ from torch.nn import functional as F
 
 from oneshot.crop import SIDE
 from oneshot.models.align import grid_points
-from oneshot.models.identity import EMBEDDING
-from oneshot.models.squeezefaceposenet import DESCRIPTOR, SqueezeFacePoseNet
+from oneshot.models.squeezefaceposenet import SqueezeFacePoseNet
 from oneshot.training.config import TrainConfig
 from oneshot.training.crops import Crops
 from oneshot.training.identity import VALIDATION_SCALES, IdentityStage
-from oneshot.training.identity_losses import cosine_loss, pairs_loss
+from oneshot.training.identity_losses import correlation_loss
 from oneshot.training.precision import autocast
 from oneshot.training.validation import tar_at_far
 from oneshot.training.views import jitter_landmarks
@@ -30,29 +29,24 @@ class DistilStage:
         self.identity = IdentityStage(config, crops)
         self.device = self.identity.device
         self.grid = grid_points(SIDE).to(self.device)
-        reader = torch.randn(EMBEDDING, DESCRIPTOR, generator=torch.Generator().manual_seed(1))
-        self.centres = nn.Parameter((reader / DESCRIPTOR**0.5).to(self.device))
+        self.centres = nn.Parameter(torch.empty(0))
 
     @property
     def images(self) -> int:
-        """Crops of one step."""
-        return self.config.batch
+        """Views of one step."""
+        return 2 * self.config.batch
 
     def losses(self, net: SqueezeFacePoseNet, step: int) -> dict[str, Tensor]:
         """Weighted losses of one step; the student's crops are aligned less well than the teacher's."""
         config, identity = self.config, self.identity
         rng = torch.Generator().manual_seed((config.seed << 32) + step)
         faces, crops = [], []
-        for views, truth in identity.views(identity.rows(step), rng):
+        for views, truth in identity.views(identity.rows(step).repeat(2), rng):
             crops.append(identity.teacher.crop(views, truth))
             faces.append(identity.teacher.crop(views, jitter_landmarks(truth, rng, 0.05, 0.03), self.grid))
         target = identity.teach(torch.cat(crops))[1]
         descriptors = self.describe(net, torch.cat(faces))
-        read = F.batch_norm(descriptors, None, None, training=True) @ self.centres.T
-        return {
-            "cosine": config.weight_cosine * cosine_loss(F.normalize(read, dim=1), target),
-            "pairs": config.weight_pairs * pairs_loss(F.normalize(descriptors, dim=1), target),
-        }
+        return {"pairs": config.weight_pairs * correlation_loss(F.normalize(descriptors, dim=1), target)}
 
     def describe(self, net: SqueezeFacePoseNet, faces: Tensor) -> Tensor:
         """Descriptors (N, 1000) float32 of aligned faces (N, 3, 113, 113), RGB 0..255."""

@@ -1,5 +1,6 @@
 """Losses of the identity half; each is a pure function of tensors (docs/design.md, "Training")."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,6 +25,18 @@ def pairs_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
     """Mean square difference of the batch's pairwise cosines, ten times, student against teacher."""
     pairs = embeddings @ embeddings.T - targets @ targets.T
     return 10 * pairs.square().mean()
+
+
+def correlation_loss(descriptors: Tensor, targets: Tensor) -> Tensor:
+    """One minus the correlation of the batch's pairwise cosines, student with teacher.
+
+    Descriptors that are never negative cannot have strangers' cosines at 0; verification asks for no more
+    than their order. Both (N, D), L2-normalised.
+    """
+    upper = torch.ones(len(targets), len(targets), dtype=torch.bool, device=targets.device).triu(1)
+    own, wanted = ((rows @ rows.T)[upper] for rows in (descriptors, targets))
+    own, wanted = own - own.mean(), wanted - wanted.mean()
+    return 1 - (own * wanted).sum() / (own.norm() * wanted.norm()).clamp(min=1e-9)
 
 
 def landmark_loss(refined: Tensor, truth: Tensor, template: Tensor) -> Tensor:

@@ -52,12 +52,13 @@ def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> li
     """AdamW, and Muon for what mixes channels where the config says so; no decay on biases and norms."""
     first = 6 if config.network.thin[2] else 4
     detection = ("head.", *(f"backbone.fire{number}" for number in range(first, 10)))
+    deep = ("deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
     rates = {"front": config.lr, "deep": config.lr_deep, "detection": config.lr_head}
     by_muon = {"front": config.muon, "deep": config.muon_deep, "detection": config.muon}
     adamw: dict[tuple[str, bool], list[nn.Parameter]] = {}
     muon: dict[str, list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
-        kind = "deep" if name.startswith("deep.") else "detection" if name.startswith(detection) else "front"
+        kind = "deep" if name.startswith(deep) else "detection" if name.startswith(detection) else "front"
         if by_muon[kind] and is_matrix(parameter):
             muon.setdefault(kind, []).append(parameter)
         else:
