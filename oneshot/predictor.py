@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
-from oneshot.image import check_image, letterbox
+from oneshot.image import check_image, least_side, letterbox
 from oneshot.runtime import Backend, weights_file
 from oneshot.types import Faces, Image
 
@@ -29,7 +29,8 @@ class OneShot:
         weights: a shipped network ("oneshot", which None is, too, "oneshot-int8" or the smaller
             "oneshot-nano"), or an .onnx, .ort or .safetensors file (the last needs torch).
         side: pixels; a picture whose longest side is longer is scaled down to it.
-        min_side: pixels; a picture whose longest side is shorter is scaled up to it.
+        min_side: pixels; a picture whose longest side is shorter is scaled up to it. None is 256, or `side`
+            where that is less.
         score_threshold: faces less certain than this are left out; None is the weights' own value.
         iou_threshold: of boxes that overlap more than this, the best stays; None is the weights' own value.
         max_faces: the most faces in one picture, the best kept.
@@ -49,7 +50,7 @@ class OneShot:
         weights: str | Path | None = None,
         *,
         side: int = 640,
-        min_side: int = 0,
+        min_side: int | None = None,
         score_threshold: float | None = None,
         iou_threshold: float | None = None,
         max_faces: int = 200,
@@ -57,6 +58,7 @@ class OneShot:
         providers: Sequence[str] | None = None,
     ):
         check_range("side", side, 32, 1 << 14)
+        min_side = least_side(min_side, side)
         check_range("min_side", min_side, 0, side)
         check_range("max_faces", max_faces, 1, 1 << 20)
         check_range("threads", 1 if threads is None else threads, 1, 1024)

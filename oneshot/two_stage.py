@@ -9,7 +9,7 @@ import numpy as np
 from oneshot.crop import SIDE, Crop, crop
 from oneshot.embeddings import normalised
 from oneshot.errors import OneShotError
-from oneshot.image import check_image
+from oneshot.image import check_image, least_side
 from oneshot.predictor import check_range, threshold_in
 from oneshot.runtime import default_weights
 from oneshot.types import Detected, Faces, Image
@@ -29,7 +29,8 @@ class TwoStage:
             is the shipped network, where there is one.
         detector: instead of MTCNN, at settings of its own: the four below are MTCNN's.
         side: pixels; a picture whose longest side is longer is scaled down to it before faces are sought.
-        min_side: pixels; a picture whose longest side is shorter is scaled up to it.
+        min_side: pixels; a picture whose longest side is shorter is scaled up to it. None is 256, or `side`
+            where that is less.
         score_threshold: faces less certain than this are left out; None is MTCNN's own 0.7.
         max_faces: the most faces in one picture, the best kept.
         crop: "aligned" by the landmarks, or "box", the paper's. Crops are cut from the picture at full size.
@@ -50,13 +51,14 @@ class TwoStage:
         *,
         detector: Detector | None = None,
         side: int = 640,
-        min_side: int = 0,
+        min_side: int | None = None,
         score_threshold: float | None = None,
         max_faces: int = 200,
         crop: Crop = "aligned",
         threads: int | None = None,
     ):
         check_range("side", side, 32, 1 << 14)
+        min_side = least_side(min_side, side)
         check_range("min_side", min_side, 0, side)
         check_range("max_faces", max_faces, 1, 1 << 20)
         check_range("threads", 1 if threads is None else threads, 1, 1024)

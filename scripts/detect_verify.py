@@ -215,8 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--min-side",
         type=_in_range(int, 0, 1 << 14),
-        default=0,
-        help="enlarge smaller frames to this side (0: never)",
+        help="enlarge smaller frames to this side (256; 0: never)",
     )
     add("--threads", type=_in_range(int, 1, 1024), metavar="N", help="CPU threads (all)")
     add(

@@ -84,9 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--every", type=_positive, default=1, help="only every N-th pair or photo")
     common.add_argument("--peers", type=Path, help="folder of get_peers.py's files")
     people = argparse.ArgumentParser(add_help=False)
-    people.add_argument(
-        "--min-side", type=int, default=0, help="enlarge smaller photos to this side (0: never)"
-    )
+    people.add_argument("--min-side", type=int, help="enlarge smaller photos to this side (256; 0: never)")
     people.add_argument(
         "--models", type=Path, help="folder of the teacher's weights (default: DATA/../models)"
     )

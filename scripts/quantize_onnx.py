@@ -63,7 +63,8 @@ def write(args: argparse.Namespace) -> None:
     exact, half, small = written = [args.out / f"{name}.onnx" for name in (REFERENCE, "fp16", args.name)]
     logging.disable(logging.WARNING)  # advice for those who call the quantization themselves
     ort.set_default_logger_severity(QUIET)
-    if not exact.exists() or OnnxBackend(exact).info["weights_sha256"] != info["weights_sha256"]:
+    written_before = OnnxBackend(exact).info if exact.exists() else {}
+    if any(written_before.get(key) != value for key, value in info.items()):
         export_onnx(net, exact, info, half=False)
     model = onnx.load(exact)
     store_half(model)

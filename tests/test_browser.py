@@ -18,16 +18,19 @@ import pytest
 from conftest import ROOT, load_script
 
 from oneshot import Faces, Gallery, OneShot, OneShotError
-from oneshot.image import letterbox, read_image
+from oneshot.image import least_side, letterbox, read_image
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIDES = (640, 320)
 PEOPLE = ("Eileen Collins", "Grace Hopper")
 PHOTOS = [
-    (name, side) for name in (*(f"{p}.png" for p in PEOPLE), "hopper.jpg", "both.png") for side in SIDES
+    (name, side)
+    for name in (*(f"{p}.png" for p in PEOPLE), "hopper.jpg", "both.png", "small.png")
+    for side in SIDES
 ]
-GRIDS = [((61, 47), 32), ((300, 200), 96), ((128, 64), 64), ((33, 500), 250), ((20, 40), 64), ((1, 700), 64)]
-"""Sizes (height, width) of noise, and the side to fit it to: odd, whole and half steps, nothing to do."""
+GRIDS = [((61, 47), 32), ((300, 200), 96), ((128, 64), 64), ((33, 500), 250), ((20, 40), 40), ((1, 700), 64)]
+GRIDS += [((20, 40), 64), ((90, 121), 640), ((1, 1), 640), ((256, 200), 640)]
+"""Sizes (height, width) of noise, and the side to fit it to: odd, whole and half steps, none, up."""
 
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 
@@ -74,6 +77,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         cv2.imwrite(str(folder / f"{name}.png"), photo)
     hopper = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     shutil.copy(hopper, folder / "hopper.jpg")
+    small = cv2.resize(demo.photos()[PEOPLE[0]], None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(folder / "small.png"), small)
     still = demo.view(demo.hang(demo.photos()), demo.BOTH)
     cv2.imwrite(str(folder / "both.png"), still)
     cv2.imwrite(str(folder / "nobody.png"), np.zeros((200, 300, 3), np.uint8))
@@ -121,7 +126,7 @@ def expected(files: dict[str, Path]) -> dict[tuple[str, int], Faces]:
 @needs_npm
 def test_the_letterbox_gives_the_same_pixels(result: dict[str, Any], noise: list[np.ndarray]) -> None:
     for image, (_, side), got in zip(noise, GRIDS, result["letterboxed"], strict=True):
-        padded, scale = letterbox(image, side)
+        padded, scale = letterbox(image, side, least_side(None, side))
         assert (got["height"], got["width"]) == padded.shape[:2]
         np.testing.assert_array_equal(got["scale"], scale)
         # One grey value where a mean lies so close to halfway that the order of the sum decides.

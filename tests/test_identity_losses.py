@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -12,6 +13,7 @@ from oneshot.training.identity_losses import (
     hint_loss,
     landmark_loss,
     margin_loss,
+    neighbours_loss,
     pairs_loss,
 )
 
@@ -25,6 +27,27 @@ def test_perfect_imitation_costs_nothing() -> None:
     assert float(hint_loss(hints, hints)) == 0
     assert abs(float(cosine_loss(embeddings, embeddings))) < 1e-6
     assert float(pairs_loss(embeddings, embeddings)) == 0
+
+
+def test_neighbours_may_all_be_more_alike_but_not_others() -> None:
+    rng = torch.Generator().manual_seed(0)
+    targets = F.normalize(torch.randn(6, 5, generator=rng), dim=1)
+    # One more number that all have in common: every cosine c becomes (1 + c) / 2.
+    raised = torch.cat([torch.ones(6, 1), targets], 1) / math.sqrt(2)
+    assert float(neighbours_loss(raised, targets, temperature=0.1, scale=20.0)) == pytest.approx(0, abs=1e-5)
+    assert float(neighbours_loss(raised.flip(0), targets, temperature=0.1, scale=20.0)) > 0.1
+
+
+def test_neighbours_by_hand() -> None:
+    targets = torch.tensor([[1.0, 0], [1.0, 0], [0, 1.0]])
+    descriptors = torch.tensor([[1.0, 0], [0, 1.0], [0, 1.0]])
+    # The teacher finds (1, 0), (1, 0), (0, 0) to the two others, the student (0, 0), (0, 1), (0, 1).
+    likely, even = math.e / (1 + math.e), 0.5
+    first = likely * math.log(likely / even) + (1 - likely) * math.log((1 - likely) / even)
+    second = likely * math.log(likely / (1 - likely)) + (1 - likely) * math.log((1 - likely) / likely)
+    third = even * math.log(even / (1 - likely)) + even * math.log(even / likely)
+    loss = neighbours_loss(descriptors, targets, temperature=1.0, scale=1.0)
+    assert float(loss) == pytest.approx((first + second + third) / 3, rel=1e-5)
 
 
 def test_hints_weigh_every_channel_alike() -> None:

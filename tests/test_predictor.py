@@ -54,7 +54,7 @@ def test_the_inverse_is_exact_on_each_axis(model: OneShot) -> None:
 
 def test_boxes_are_clipped_landmarks_are_not_and_nothing_is_dropped(model: OneShot) -> None:
     stub = Stub([[-5, -6, 50, 40], [90, 90, 100, 100]])
-    faces = with_backend(model, stub)(np.zeros((30, 40, 3), np.uint8))
+    faces = with_backend(model, stub, min_side=0)(np.zeros((30, 40, 3), np.uint8))
     assert faces.boxes.tolist() == [[0, 0, 40, 30], [40, 30, 40, 30]]
     assert faces.landmarks[0, 0].tolist() == [-5, -6]
 
@@ -63,7 +63,7 @@ def test_the_network_gets_rgb_and_the_settings(model: OneShot) -> None:
     stub = Stub([])
     image = np.zeros((32, 64, 3), np.uint8)
     image[..., 0] = 7  # blue
-    assert len(with_backend(model, stub, max_faces=3)(image)) == 0
+    assert len(with_backend(model, stub, min_side=0, max_faces=3)(image)) == 0
     assert stub.image.shape == (1, 32, 64, 3) and stub.image.flags.c_contiguous
     assert stub.image[0, 0, 0].tolist() == [0, 0, 7]
     assert stub.settings == (0.5, 0.4, 3, True)
@@ -108,6 +108,17 @@ def test_side_and_min_side(fake_weights: Path) -> None:
     image = picture(1280, 640, Rhea=(640, 320, 641, 321))  # gone when scaled to a tenth
     assert len(OneShot(fake_weights, threads=1, side=1280)(image)) == 1
     assert len(OneShot(fake_weights, threads=1, side=128)(image)) == 0
+
+
+def test_small_pictures_are_enlarged_unless_told_otherwise(fake_weights: Path) -> None:
+    seen: list[tuple[int, ...]] = []
+    for settings in ({}, {"min_side": 0}, {"side": 128}, {"min_side": 320}):
+        model = OneShot(fake_weights, threads=1, **settings)
+        run = model.backend.run
+        model.backend.run = lambda image, *rest, run=run: seen.append(image.shape[1:3]) or run(image, *rest)  # type: ignore
+        (box,) = model(picture(96, 64, Rhea=(32, 16, 64, 48))).boxes
+        np.testing.assert_allclose(box, (32, 16, 64, 48), atol=1)
+    assert seen == [(192, 256), (64, 96), (96, 128), (224, 320)]
 
 
 def test_faces_that_are_found_and_not_described_match_nobody(model: OneShot) -> None:

@@ -15,7 +15,7 @@ from oneshot.crop import aligned_crop
 from oneshot.errors import OneShotError
 from oneshot.evaluation.lfw import Aligned, Floats, central_landmarks
 from oneshot.evaluation.peers import EdgeFace, Scrfd
-from oneshot.image import letterbox
+from oneshot.image import least_side, letterbox
 from oneshot.types import Image
 
 PEER_FOLDERS = (Path("peers"), Path("../shared/models/peers"))
@@ -40,7 +40,7 @@ def scrfd(peers: Path | None, threads: int) -> Scrfd:
     return Scrfd(peers_folder(peers), side=480, min_side=480, threads=threads)
 
 
-def student(weights: Path, side: int, min_side: int, threads: int) -> Aligned:
+def student(weights: Path, side: int, min_side: int | None, threads: int) -> Aligned:
     """The network's embedding of a face in a whole photo, landmarks given; needs torch weights."""
     file = weights.with_suffix(".safetensors")
     if not file.is_file():
@@ -56,7 +56,7 @@ def student(weights: Path, side: int, min_side: int, threads: int) -> Aligned:
     backend = TorchBackend(file, threads)
 
     def embed(photo: Image, landmarks: Floats) -> Floats:
-        padded, scale = letterbox(photo, side, min_side)
+        padded, scale = letterbox(photo, side, least_side(min_side, side))
         rgb = np.ascontiguousarray(padded[None, ..., ::-1])
         return backend.embed(rgb, (landmarks * np.asarray(scale))[None].astype(np.float32))[0]
 

@@ -1,8 +1,8 @@
 """SqueezeFacePoseNet taught by the one pass's own teacher, on aligned crops: its weights without any names.
 
-The paper learns to tell people apart; where photos have no names, a recogniser's embeddings stand in for
+The paper learns to tell people apart; where few photos have names, a recogniser's embeddings stand in for
 them. Descriptors cannot be negative (they end in a ReLU), so they are not asked to equal the embeddings:
-faces are to be alike where the teacher finds them so. Each face is seen twice in a step, so that some are.
+faces are to be most like those that the teacher finds most alike. Names only choose what is seen together.
 """
 
 import torch
@@ -15,10 +15,13 @@ from oneshot.models.squeezefaceposenet import SqueezeFacePoseNet
 from oneshot.training.config import TrainConfig
 from oneshot.training.crops import Crops
 from oneshot.training.identity import VALIDATION_SCALES, IdentityStage
-from oneshot.training.identity_losses import correlation_loss
+from oneshot.training.identity_losses import neighbours_loss
 from oneshot.training.precision import autocast
 from oneshot.training.validation import tar_at_far
 from oneshot.training.views import jitter_landmarks
+
+GROUP = 4
+"""Photos of one named person in a step. Half of a step is such groups; the rest may be anybody."""
 
 
 class DistilStage:
@@ -30,23 +33,33 @@ class DistilStage:
         self.device = self.identity.device
         self.grid = grid_points(SIDE).to(self.device)
         self.centres = nn.Parameter(torch.empty(0))
+        names = self.identity.train.identity
+        people = (torch.nonzero(names == person).squeeze(1) for person in names[names >= 0].unique())
+        self.people = [rows for rows in people if len(rows) >= GROUP]
 
     @property
     def images(self) -> int:
-        """Views of one step."""
-        return 2 * self.config.batch
+        """Crops of one step."""
+        return self.config.batch
+
+    def rows(self, step: int, rng: torch.Generator) -> Tensor:
+        """The crops of one step: GROUP of each of some people, then those whose turn it is."""
+        count = self.config.batch // (2 * GROUP)
+        chosen = [self.people[i] for i in torch.randperm(len(self.people), generator=rng)[:count]]
+        groups = [rows[torch.randperm(len(rows), generator=rng)[:GROUP]] for rows in chosen]
+        return torch.cat([*groups, self.identity.rows(step)])[: self.config.batch]
 
     def losses(self, net: SqueezeFacePoseNet, step: int) -> dict[str, Tensor]:
         """Weighted losses of one step; the student's crops are aligned less well than the teacher's."""
         config, identity = self.config, self.identity
         rng = torch.Generator().manual_seed((config.seed << 32) + step)
         faces, crops = [], []
-        for views, truth in identity.views(identity.rows(step).repeat(2), rng):
+        for views, truth in identity.views(self.rows(step, rng), rng):
             crops.append(identity.teacher.crop(views, truth))
             faces.append(identity.teacher.crop(views, jitter_landmarks(truth, rng, 0.05, 0.03), self.grid))
         target = identity.teach(torch.cat(crops))[1]
         descriptors = self.describe(net, torch.cat(faces))
-        return {"pairs": config.weight_pairs * correlation_loss(F.normalize(descriptors, dim=1), target)}
+        return {"pairs": config.weight_pairs * neighbours_loss(F.normalize(descriptors, dim=1), target)}
 
     def describe(self, net: SqueezeFacePoseNet, faces: Tensor) -> Tensor:
         """Descriptors (N, 1000) float32 of aligned faces (N, 3, 113, 113), RGB 0..255."""

@@ -27,16 +27,19 @@ def pairs_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
     return 10 * pairs.square().mean()
 
 
-def correlation_loss(descriptors: Tensor, targets: Tensor) -> Tensor:
-    """One minus the correlation of the batch's pairwise cosines, student with teacher.
+def neighbours_loss(
+    descriptors: Tensor, targets: Tensor, temperature: float = 0.1, scale: float = 20.0
+) -> Tensor:
+    """Kullback-Leibler divergence of whom each face of the batch resembles, teacher from student.
 
-    Descriptors that are never negative cannot have strangers' cosines at 0; verification asks for no more
-    than their order. Both (N, D), L2-normalised.
+    A softmax over the cosines to all others, as in SEED (arXiv:2101.04731). It counts those most alike, on
+    whom verification depends, and does not change where all cosines rise alike: descriptors that are never
+    negative cannot have strangers' at 0. Both (N, D), L2-normalised.
     """
-    upper = torch.ones(len(targets), len(targets), dtype=torch.bool, device=targets.device).triu(1)
-    own, wanted = ((rows @ rows.T)[upper] for rows in (descriptors, targets))
-    own, wanted = own - own.mean(), wanted - wanted.mean()
-    return 1 - (own * wanted).sum() / (own.norm() * wanted.norm()).clamp(min=1e-9)
+    itself = torch.eye(len(targets), dtype=torch.bool, device=targets.device)
+    wanted = (targets @ targets.T / temperature).masked_fill(itself, -1e4).log_softmax(1)
+    own = (descriptors @ descriptors.T * scale).masked_fill(itself, -1e4).log_softmax(1)
+    return F.kl_div(own, wanted, log_target=True, reduction="batchmean")
 
 
 def landmark_loss(refined: Tensor, truth: Tensor, template: Tensor) -> Tensor:

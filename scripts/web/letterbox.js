@@ -2,9 +2,11 @@
 // A canvas would scale by rules of its own, and the boxes would move.
 
 const STRIDE = 32;
+const MIN_SIDE = 256;
 
 /**
- * Scale an RGBA picture down to `side` if its longest side is longer; black fills it up to multiples of 32.
+ * Scale an RGBA picture down to `side` if its longest side is longer, and up to 256 (or `side`) if it is shorter;
+ * black fills it up to multiples of 32.
  *
  * @param {{data: Uint8ClampedArray, width: number, height: number}} image
  * @param {number} side pixels
@@ -12,11 +14,13 @@ const STRIDE = 32;
  *   the scale (x, y) as it came out after rounding: dividing coordinates by it is the exact inverse.
  */
 export function letterbox(image, side) {
-  const factor = Math.min(1, side / Math.max(image.width, image.height));
+  const longest = Math.max(image.width, image.height);
+  const factor = Math.min(Math.max(longest, Math.min(MIN_SIDE, side)), side) / longest;
   const width = Math.max(1, roundHalfEven(image.width * factor));
   const height = Math.max(1, roundHalfEven(image.height * factor));
   const same = width === image.width && height === image.height;
-  const { data, step } = same ? { data: image.data, step: 4 } : { data: shrink(image, width, height), step: 3 };
+  const resize = factor < 1 ? shrink : enlarge;
+  const { data, step } = same ? { data: image.data, step: 4 } : { data: resize(image, width, height), step: 3 };
   const padded = { width: roundedUp(width), height: roundedUp(height) };
   const pixels = new Uint8Array(padded.width * padded.height * 3);
   for (let y = 0; y < height; y++) {
@@ -80,6 +84,36 @@ function coverage(from, to) {
       shares.push((Math.min(at + 1, end) - Math.max(at, start)) / (end - start));
     }
     return { first, shares };
+  });
+}
+
+/** Between the four nearest pixels, whose colours stand at their middles: cv2.INTER_LINEAR, in its whole numbers. */
+function enlarge({ data, width, height }, newWidth, newHeight) {
+  const columns = between(width, newWidth);
+  const rows = between(height, newHeight);
+  const out = new Uint8ClampedArray(newWidth * newHeight * 3);
+  let to = 0;
+  for (const { places: [top, bottom], shares: [high, low] } of rows) {
+    for (const { places: [left, right], shares: [near, far] } of columns) {
+      for (let colour = 0; colour < 3; colour++) {
+        const row = (y) => (near * data[(y * width + left) * 4 + colour] + far * data[(y * width + right) * 4 + colour]) >> 4;
+        out[to++] = (((high * row(top)) >> 16) + ((low * row(bottom)) >> 16) + 2) >> 2;
+      }
+    }
+  }
+  return out;
+}
+
+/** For each of `to` new pixels along one side: the old ones before and after its middle, and their 2048ths. */
+function between(from, to) {
+  return Array.from({ length: to }, (_, i) => {
+    const at = ((i + 0.5) * from) / to - 0.5;
+    const first = Math.floor(at);
+    const share = at - first;
+    return {
+      places: [first, first + 1].map((place) => Math.min(Math.max(place, 0), from - 1)),
+      shares: [1 - share, share].map((part) => roundHalfEven(2048 * part)),
+    };
   });
 }
 

@@ -31,7 +31,7 @@ export class Session {
 
   /**
    * @param {{data: Uint8ClampedArray, width: number, height: number}} image RGBA
-   * @param {number} side pixels; a picture whose longest side is longer is scaled down to it
+   * @param {number} side pixels; a picture whose longest side is longer is scaled down to it, a small one up
    * @returns {Promise<Face[]>} best first, in the picture's own pixels
    *
    * @typedef {{box: number[], score: number, landmarks: number[][], embedding: Float32Array}} Face
