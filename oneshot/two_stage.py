@@ -11,22 +11,22 @@ from oneshot.embeddings import normalised
 from oneshot.errors import OneShotError
 from oneshot.image import check_image, least_side
 from oneshot.predictor import check_range, threshold_in
-from oneshot.runtime import default_weights
+from oneshot.runtime import weights_file
 from oneshot.types import Detected, Faces, Image
 
 Detector = Callable[[Image], Detected]
 """Faces of a BGR picture, in its own pixels, best first."""
 
-WEIGHTS = "squeezefaceposenet.safetensors"
-"""The shipped ones' name."""
+WEIGHTS = "squeezefaceposenet-dwc"
+"""The form of the authors' file; the other three (-plain, -gdc, -dwc+gdc) are not in the wheel."""
 
 
 class TwoStage:
     """MTCNN finds every face, SqueezeFacePoseNet describes each crop; needs torch and facenet-pytorch.
 
     Args:
-        weights: a .safetensors of SqueezeFacePoseNet, as scripts/import_squeezefaceposenet.py writes it; None
-            is the shipped network, where there is one.
+        weights: a shipped network ("squeezefaceposenet-dwc", None is that, too; -plain, -gdc, -dwc+gdc), or a
+            .safetensors of SqueezeFacePoseNet, as scripts/import_squeezefaceposenet.py writes it.
         detector: instead of MTCNN, at settings of its own: the four below are MTCNN's.
         side: pixels; a picture whose longest side is longer is scaled down to it before faces are sought.
         min_side: pixels; a picture whose longest side is shorter is scaled up to it. None is 256, or `side`
@@ -110,13 +110,8 @@ class TwoStage:
 
 
 def two_stage_weights(given: str | Path | None) -> Path:
-    """The file named, else the shipped one; OneShotError where there is none or it is of another kind."""
-    path = default_weights(WEIGHTS) if given is None else Path(given)
-    if given is None and not path.is_file():
-        raise OneShotError(
-            f"{path}: SqueezeFacePoseNet's weights are not here; import the authors' with "
-            "scripts/import_squeezefaceposenet.py and name the file"
-        )
+    """The file that `given` names, a path or a shipped network; OneShotError where it is of another kind."""
+    path = weights_file(given, WEIGHTS, ".safetensors")
     if path.suffix != ".safetensors":
         raise OneShotError(f"{path}: weights of the two-stage path end in .safetensors; give such a file")
     return path

@@ -2,6 +2,7 @@
 """The authors' SqueezeFacePoseNet+DWC, from their MATLAB file to weights of the two-stage path.
 
 python scripts/import_squeezefaceposenet.py SqueezeFacePoseNet_with_separable_DWC.mat sfpn-dwc.safetensors
+python scripts/import_squeezefaceposenet.py runs/distil/weights.safetensors own.safetensors    # our own
 
 The file is in the authors' repository, github.com/HalmstadUniversityBiometrics (MIT). The example crops, if
 they lie beside it as there, are described to check the result. With --lfw, thresholds go along:
@@ -34,6 +35,11 @@ FACTS: dict[str, Any] = {
     "source": "SqueezeFacePoseNet_with_separable_DWC.mat, arXiv:2007.08566",
     "input": "RGB 113x113, 0..255",
 }
+OWN: dict[str, Any] = {
+    "licence": "code MIT; weights for research: see NOTICE",
+    "source": "the authors' DWC file, taught on by EdgeFace-XXS (scripts/configs/distil.toml)",
+}
+"""Instead, where the file is of that training."""
 
 
 @explained
@@ -41,30 +47,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("mat", type=Path, help="SqueezeFacePoseNet_with_separable_DWC.mat")
+    parser.add_argument(
+        "file", type=Path, help="SqueezeFacePoseNet_with_separable_DWC.mat, or weights of scripts/train.py"
+    )
     parser.add_argument("out", type=Path, help="the .safetensors to write")
     parser.add_argument("--lfw", type=Path, help="result of evaluate.py lfw, whose thresholds to carry")
     args = parser.parse_args(argv)
-    convert(args.mat, args.out, args.lfw)
+    convert(args.file, args.out, args.lfw)
     return 0
 
 
-def convert(mat: Path, out: Path, lfw: Path | None) -> None:
+def convert(file: Path, out: Path, lfw: Path | None) -> None:
     """Read, check, write, and say what was done."""
     if out.suffix != ".safetensors":
         raise OneShotError(f"{out}: weights of the two-stage path end in .safetensors; rename it")
     check_writable(out)
     info = {**FACTS, "thresholds": thresholds(lfw) if lfw else {}}
     from oneshot.models.matlab import read_mat
-    from oneshot.models.weights import save_weights
+    from oneshot.models.squeezefaceposenet import form_name
+    from oneshot.models.weights import load_squeezefaceposenet, save_weights
 
     console = Console(highlight=False)
-    net = read_mat(mat)
-    examples = [mat.with_name(name) for name in EXAMPLES]
+    if own := file.suffix == ".safetensors":
+        net, trained = load_squeezefaceposenet(file)
+        info = {**trained, **info, **OWN, "name": form_name(net.config)}
+    else:
+        net = read_mat(file)
+    examples = [file.with_name(name) for name in EXAMPLES]
     if all(path.is_file() for path in examples):
         same, others = check(net, [read_image(path) for path in examples])
         console.print(f"example crops: mirrored {same:.2f} alike, other people {others:.2f} at most")
-    sha = save_weights(out, net, info, half=False)
+    sha = save_weights(out, net, info, half=own)
     count = sum(p.numel() for p in net.parameters())
     console.print(
         f"{out}  {count:,} parameters  {out.stat().st_size / 1e6:.2f} MB  sha256 of the weights {sha}"

@@ -12,7 +12,7 @@ from conftest import ROOT, load_script
 
 from oneshot.models.matlab import LAYERS
 from oneshot.models.squeezefaceposenet import FORMS, SqueezeFacePoseNet
-from oneshot.models.weights import load_squeezefaceposenet
+from oneshot.models.weights import load_squeezefaceposenet, save_weights
 
 AUTHORS = ROOT.parent / "shared" / "models" / "squeezefaceposenet"
 MAT = AUTHORS / "SqueezeFacePoseNet_with_separable_DWC.mat"
@@ -75,6 +75,19 @@ def test_a_matlab_graph_becomes_the_network_that_it_was(
     faces = 255 * torch.rand(1, 3, 113, 113)
     with torch.no_grad():
         torch.testing.assert_close(net(faces), written(faces), rtol=0, atol=0)
+
+
+def test_weights_of_our_own_training_get_their_facts(script: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "lfw.json").write_text('{"threshold_all_pairs": {"1e-3": 0.61234}}')
+    net = SqueezeFacePoseNet(FORMS["dwc+gdc"]).eval()
+    trained, out = tmp_path / "weights.safetensors", tmp_path / "own.safetensors"
+    save_weights(trained, net, {"stage": "distil", "step": 7})
+    assert script.main([str(trained), str(out), "--lfw", str(tmp_path / "lfw.json")]) == 0
+    again, info = load_squeezefaceposenet(out)
+    assert (info["name"], info["step"]) == ("SqueezeFacePoseNet+DWC+GDC", 7)
+    assert "NOTICE" in info["licence"] and info["thresholds"] == {"1e-3": 0.6123}
+    for name, value in again.state_dict().items():
+        torch.testing.assert_close(value, net.state_dict()[name], rtol=1e-3, atol=1e-6)
 
 
 def test_other_files_are_one_sentence(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, load_script
 
-from oneshot import Faces, Gallery, OneShot
+from oneshot import Faces, Gallery, OneShot, TwoStage
 from oneshot.runtime import default_weights
 from oneshot.types import Image
 
@@ -221,3 +221,22 @@ def test_the_file_in_8_bits_is_of_the_same_network(photos: dict[str, Image], nam
     assert small.thresholds == exact.thresholds
     expected, got = exact(photos[name]), small(photos[name])
     assert 0.98 < agreement(got, expected) < 0.99999  # the same person; and 8 bits indeed
+
+
+@pytest.mark.parametrize("form", ["plain", "gdc", "dwc", "dwc+gdc"])
+def test_squeezefaceposenet_tells_the_two_apart(form: str, photos: dict[str, Image]) -> None:
+    # MTCNN is not needed for that, and not installed everywhere: our own network finds the faces.
+    model = TwoStage(f"squeezefaceposenet-{form}", detector=OneShot(threads=1), threads=1)
+    assert model.info["name"] == "SqueezeFacePoseNet" + {"plain": ""}.get(form, f"+{form.upper()}")
+    assert default_weights(f"squeezefaceposenet-{form}.safetensors").stat().st_size <= 6 * 2**20
+    smaller = {
+        name: np.asarray(cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+        for name, photo in photos.items()
+    }
+    whole, half = (
+        np.stack([model(shown[name]).embeddings[0] for name in (COLLINS, HOPPER)])
+        for shown in (photos, {name: photo[:, ::-1].copy() for name, photo in smaller.items()})
+    )
+    cosines = whole @ half.T
+    threshold = model.thresholds["1e-3"]
+    assert cosines.diagonal().min() > threshold > max(cosines[0, 1], cosines[1, 0])

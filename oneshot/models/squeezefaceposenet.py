@@ -45,6 +45,11 @@ FORMS = {
 """By the name used in commands and file names, in the order of Table 1."""
 
 
+def form_name(form: Form) -> str:
+    """As the paper calls it."""
+    return "SqueezeFacePoseNet" + "+DWC" * form.dwc + "+GDC" * form.gdc
+
+
 class SqueezeFacePoseNet(nn.Module):
     """A face of 113x113 pixels to its descriptor.
 

@@ -42,8 +42,8 @@ def default_weights(name: str = "oneshot.onnx") -> Path:
     return packaged if packaged.exists() else package.parent / "weights" / name
 
 
-def weights_file(given: str | Path | None) -> Path:
-    """The file that `given` names: a path, or a shipped network ("oneshot-int8"); None is "oneshot"."""
-    path = Path("oneshot" if given is None else given)
-    shipped = default_weights(f"{path}.onnx")
+def weights_file(given: str | Path | None, usual: str = "oneshot", suffix: str = ".onnx") -> Path:
+    """The file that `given` names: a path, or a shipped network ("oneshot-int8"); None is the `usual` one."""
+    path = Path(usual if given is None else given)
+    shipped = default_weights(f"{path}{suffix}")
     return shipped if path.name == str(path) and not path.suffix and shipped.is_file() else path
