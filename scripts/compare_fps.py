@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 """How long a picture takes: one pass against detector + recogniser, on the same pictures, in turns.
 
-Each picture holds a known number of real faces. By default every pipeline takes what it finds at its own
-threshold (`found`); --exact gives all of them the same number of faces to recognise, the best ones. A
-pipeline whose files are not there is listed as absent.
+The pictures are composed of real faces, of a known number each; with --data also whole photos of LFW and
+scenes of several people; with --video its frames. By default every pipeline takes what it finds at its own
+threshold (`found`); --exact gives all of them the same number of faces to recognise, the best ones, where
+that number is known. A pipeline whose files are not there is listed as absent.
 """
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -52,8 +54,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, choices=range(1, 65), default=1, metavar="N")
     parser.add_argument("--rounds", type=int, choices=range(1, 1001), default=20, metavar="N")
     parser.add_argument(
-        "--images", type=int, choices=range(1, 101), default=4, metavar="N", help="pictures each"
+        "--images", type=int, choices=range(1, 101), default=4, metavar="N", help="composed pictures each"
     )
+    parser.add_argument(
+        "--photos",
+        type=int,
+        choices=range(101),
+        default=8,
+        metavar="N",
+        help="photos, scenes and frames each (8)",
+    )
+    parser.add_argument("--video", metavar="FILE", help="time frames of this video too")
     parser.add_argument(
         "--exact", action="store_true", help="exactly the faces in view, the best, for everyone"
     )
@@ -96,15 +107,13 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
         raise OneShotError("--accuracy: is measured on the evaluation sets; name their folder with --data")
     if args.plots and not args.plots.is_dir():
         raise OneShotError(f"{args.plots}: no such folder; create it first")
-    faces = timing.portraits(args.data, args.images * max(args.faces))
     rows: list[dict[str, Any]] = []
     absent: dict[str, str] = {}
-    work = [(side, count) for side in args.sides for count in args.faces]
-    for side, count in track(work, "timing", console=ERRORS):
+    for work in track(list(_work(args)), "timing", console=ERRORS):
         settings = pipelines.Settings(
-            side=side,
+            side=work.side,
             threads=args.threads,
-            keep=count if args.exact else None,
+            keep=work.faces if args.exact else None,
             weights=args.weights,
             squeezefaceposenet=args.squeezefaceposenet,
             peers=references.peers_folder(args.peers),
@@ -112,9 +121,8 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
         )
         built, missing = pipelines.build(args.pipelines, settings)
         absent |= missing
-        pictures = [timing.canvas(faces[i * count : (i + 1) * count], side) for i in range(args.images)]
-        done = timing.timed(built, pictures, args.rounds) if built else {}
-        rows += timing.rows(done, side, count, args.threads, args.reference)
+        done = timing.timed(built, work.images, args.rounds) if built else {}
+        rows += timing.rows(done, work, args.threads, args.reference)
     for name, why in absent.items():
         print(f"{name} is absent: {why}", file=sys.stderr)
     result: dict[str, Any] = {
@@ -133,6 +141,25 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     if args.plots:
         _plot(args.plots, result)
     return result
+
+
+def _work(args: argparse.Namespace) -> Iterator[timing.Work]:
+    """What is timed, the same for every pipeline."""
+    faces = timing.portraits(args.data, args.images * max(args.faces))
+    found = {}
+    if args.data and args.photos:
+        found = {
+            "photos": timing.photos(args.data, args.photos),
+            "scenes": timing.scenes(args.data, args.photos),
+        }
+    if args.video and args.photos:
+        found["video"] = timing.video_frames(args.video, args.photos)
+    for side in args.sides:
+        for count in args.faces:
+            shares = (faces[i * count : (i + 1) * count] for i in range(args.images))
+            yield timing.Work("composed", side, count, [timing.canvas(share, side) for share in shares])
+        for pictures, images in found.items():
+            yield timing.Work(pictures, side, None, images)
 
 
 def _accuracy(name: str, pipeline: pipelines.Pipeline, side: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -155,7 +182,7 @@ def _accuracy(name: str, pipeline: pipelines.Pipeline, side: int, args: argparse
 
 def _plot(folder: Path, result: dict[str, Any]) -> None:
     for side in dict.fromkeys(row["side"] for row in result["rows"]):
-        rows = [row for row in result["rows"] if row["side"] == side]
+        rows = [row for row in result["rows"] if row["side"] == side and row["faces"]]
         plots.plot_times(folder / f"ms-{side}.png", rows, f"pictures of {side} x {side}")
     if result["accuracy"]:
         points = {name: (row["lfw_ms"], row["lfw"]) for name, row in result["accuracy"].items()}
@@ -163,15 +190,19 @@ def _plot(folder: Path, result: dict[str, Any]) -> None:
 
 
 def _print(result: dict[str, Any]) -> None:
-    table = Table(title=f"medians; ratio to {result['reference']}", title_justify="left")
-    for column in ("side", "faces", "pipeline", "found", "ms", "fps", "ratio", "stages (ms)"):
-        words = column in ("pipeline", "stages (ms)")
-        table.add_column(column, justify="left" if words else "right", no_wrap=column == "pipeline")
+    headings = ("found", "ms", "fps", "ratio", "detect +\ncrop + embed")
+    table = _table(f"medians; ratio to {result['reference']}", headings)
+    last = ""
     for row in result["rows"]:
-        stages = "  ".join(f"{name} {ms:.1f}" for name, ms in row["stages"].items())
+        work = str(timing.Work(row["pictures"], row["side"], row["faces"], ()))
+        if work != last:
+            table.add_section()
+            table.add_row(f"[bold]{work}")
+        last = work
         ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}"
         numbers = (f"{row['found']:.3g}", f"{row['ms']:.1f}", f"{row['fps']:.1f}", ratio)
-        table.add_row(str(row["side"]), str(row["faces"]), row["pipeline"], *numbers, stages)
+        stages = " + ".join(f"{ms:.0f}" if ms >= 10 else f"{ms:.1f}" for ms in row["stages"].values())
+        table.add_row(row["pipeline"], *numbers, stages)
     Console().print(table)
     if result["accuracy"]:
         _print_accuracy(result["accuracy"])
@@ -179,13 +210,28 @@ def _print(result: dict[str, Any]) -> None:
         Console().print("absent:", ", ".join(result["absent"]))
 
 
+def _table(title: str, headings: Iterable[str]) -> Table:
+    """A row a pipeline; narrow enough for 80 columns."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("pipeline", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
 def _print_accuracy(figures: dict[str, Any]) -> None:
-    table = Table(title="accuracy, end to end (%)", title_justify="left")
-    columns = ("lfw", "missed", "closed_set_1", "closed_set_3", "recall", "mean_iou", "lfw_ms")
-    for column in ("pipeline", *columns):
-        table.add_column(column, justify="left" if column == "pipeline" else "right")
+    headings = {
+        "lfw": "LFW",
+        "missed": "missed",
+        "closed_set_1": "who,\nof 1",
+        "closed_set_3": "who,\nof 3",
+        "recall": "recall",
+        "mean_iou": "mean\nIoU",
+        "lfw_ms": "ms",
+    }
+    table = _table("accuracy, end to end (%)", headings.values())
     for name, row in figures.items():
-        table.add_row(name, *(f"{row[column]:.4g}" for column in columns))
+        table.add_row(name, *(f"{row[column]:.4g}" for column in headings))
     Console().print(table)
 
 

@@ -11,11 +11,12 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -88,23 +89,22 @@ def sizes_and_times(threads: int, rounds: int) -> dict[str, dict[str, float]]:
 
 def table_1(ours: Mapping[str, Mapping[str, float]], threads: int) -> Table:
     """Ours without the paper's classifier, 4 bytes a parameter; the large two with one of 1000 classes."""
-    table = Table(title=f"Table 1; ours on {threads} CPU thread{'s' * (threads > 1)}", title_justify="left")
-    for column in (
-        "network",
-        "input",
-        "descriptor",
-        "M parameters",
-        "paper",
-        "MB, fp32",
-        "paper",
-        "ms",
-        "paper",
-    ):
-        table.add_column(column, justify="left" if column == "network" else "right")
+    title = f"Table 1: ours on {threads} CPU thread{'s' * (threads > 1)} (the paper's)"
+    table = _table(title, ("input", "out", "M parameters", "MB, fp32", "ms"))
     for name, row in paper.TABLE_1.items():
         count, ms = ours[name]["parameters"], ours[name]["ms"]
-        sizes = (f"{count / 1e6:.2f}", f"{row.parameters:g}", f"{4 * count / 1e6:.2f}", f"{row.size:g}")
-        table.add_row(name, f"{row.side}x{row.side}", str(row.descriptor), *sizes, f"{ms:.1f}", f"{row.ms:g}")
+        sizes = (f"{count / 1e6:.2f} ({row.parameters:g})", f"{4 * count / 1e6:.2f} ({row.size:g})")
+        shape = (f"{row.side}x{row.side}", str(row.descriptor))
+        table.add_row(name, *shape, *sizes, f"{ms:.1f} ({row.ms:g})")
+    return table
+
+
+def _table(title: str, headings: Iterable[str]) -> Table:
+    """A row a network; narrow enough for 80 columns, where a long name takes two lines."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("network", overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
@@ -129,19 +129,18 @@ def rows(path: Path, table: str) -> Iterator[tuple[str, list[float | None]]]:
 def error_table(
     title: str, published: Mapping[str, Sequence[float]], ours: Mapping[str, Sequence[float | None]]
 ) -> Table:
-    """The paper's rows, then ours; columns as in the paper."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("network")
+    """For templates of one and of five images: the paper's rows, then ours; columns as in the paper."""
     initials = {"frontal": "F", "three_quarter": "3/4", "profile": "P"}
-    for size in SIZES:
-        for pair in paper.COLUMNS:
-            poses = "-".join(initials[pose] for pose in pair.split("/"))
-            table.add_column(f"{poses}\n{size} image{'s' * (size != '1')}", justify="right")
-    for name, figures in {f"{name} (paper)": row for name, row in published.items()}.items():
-        table.add_row(name, *(f"{value:g}" for value in figures))
-    table.add_section()
-    for name, errors in ours.items():
-        table.add_row(name, *("–" if value is None else f"{value:.2f}" for value in errors))
+    table = _table(title, ("\n".join(initials[pose] for pose in pair.split("/")) for pair in paper.COLUMNS))
+    pairs = len(paper.COLUMNS)
+    for i, size in enumerate(SIZES):
+        here = slice(i * pairs, (i + 1) * pairs)
+        table.add_section()
+        table.add_row(f"[bold]{size} image{'s' * (size != '1')} a template")
+        for name, figures in published.items():
+            table.add_row(f"{name} (paper)", *(f"{value:g}" for value in figures[here]))
+        for name, errors in ours.items():
+            table.add_row(name, *("–" if value is None else f"{value:.2f}" for value in errors[here]))
     return table
 
 

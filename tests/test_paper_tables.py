@@ -32,13 +32,15 @@ def test_the_papers_rows_are_whole() -> None:
 def test_tables_4_and_5_hold_the_papers_rows_and_ours(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     first, second = result(tmp_path / "a.json", 10.25), result(tmp_path / "b.json", 20.25)
     assert script.main(["4", str(first), "--json", str(tmp_path / "o.json")]) == 0
     out = capsys.readouterr().out
-    ours = next(line for line in out.splitlines() if "oneshot" in line)
-    assert ours.count("11.25") == 6 and ours.count("15.25") == 5 and ours.count("–") == 1
-    assert "8.15" in next(line for line in out.splitlines() if "SqueezeFacePoseNet (paper)" in line)
+    one, five = (line for line in out.splitlines() if "oneshot" in line)
+    assert one.count("11.25") == 6
+    assert five.count("15.25") == 5 and five.count("–") == 1
+    lines = [line.split() for line in out.splitlines() if "SqueezeFacePoseNet (paper)" in line]
+    assert [float(value) for line in lines for value in line[2:]] == list(paper.TABLE_4["SqueezeFacePoseNet"])
     assert len(json.loads((tmp_path / "o.json").read_text())["oneshot"]) == 12
     assert script.main(["5", str(first), str(second)]) == 0
     out = capsys.readouterr().out
@@ -46,9 +48,10 @@ def test_tables_4_and_5_hold_the_papers_rows_and_ours(
 
 
 def test_table_1_has_the_papers_parameters(
-    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("timm")
+    monkeypatch.setenv("COLUMNS", "80")
     names = ("+DWC", "SENet50ft")
     monkeypatch.setattr(paper, "TABLE_1", {name: paper.TABLE_1[name] for name in names})
     assert script.main(["1", "--rounds", "1", "--json", str(tmp_path / "o.json")]) == 0
@@ -56,6 +59,9 @@ def test_table_1_has_the_papers_parameters(
     assert ours["+DWC"]["parameters"] == 694_056
     assert ours["SENet50ft"]["parameters"] / 1e6 == pytest.approx(28.1, abs=0.05)
     assert all(row["ms"] > 0 for row in ours.values())
+    line = next(line.split() for line in capsys.readouterr().out.splitlines() if "+DWC" in line)
+    paper_row = paper.TABLE_1["+DWC"]
+    assert line[3:7] == ["0.69", f"({paper_row.parameters:g})", "2.78", f"({paper_row.size:g})"]
 
 
 def test_other_files_are_one_sentence(

@@ -1,10 +1,13 @@
 """Timing with a clock of our own: what is counted, in which order, and what is written."""
 
 import importlib.util
+import io
 import json
+import tarfile
 from pathlib import Path
 from types import ModuleType
 
+import cv2
 import numpy as np
 import pytest
 
@@ -61,12 +64,14 @@ def test_rows_hold_medians_and_the_ratio_to_the_reference() -> None:
         "oneshot": [(10.0, done(2)), (30.0, done(1)), (20.0, done(3))],
         timing.REFERENCE: [(ms, done(2, {"detect": ms / 2, "embed": 1.0})) for ms in (40.0, 39.0, 41.0)],
     }
-    one, reference = timing.rows(runs, side=320, faces=2, threads=1)
-    assert list(one) == ["pipeline", "side", "faces", "found", "threads", "ms", "fps", "ratio", "stages"]
+    work = timing.Work("composed", 320, 2, ())
+    one, reference = timing.rows(runs, work, threads=1)
+    columns = ["pipeline", "pictures", "side", "faces", "found", "threads", "ms", "fps", "ratio", "stages"]
+    assert list(one) == columns
     assert (one["ms"], one["fps"], one["ratio"], one["found"], one["stages"]) == (20, 50, 0.5, 2, {})
     assert (reference["ratio"], reference["stages"]) == (1, {"detect": 20, "embed": 1})
-    assert timing.rows({"oneshot": runs["oneshot"]}, 320, 2, 1)[0]["ratio"] is None
-    assert timing.rows(runs, 320, 2, 1, reference="oneshot")[1]["ratio"] == 2
+    assert timing.rows({"oneshot": runs["oneshot"]}, work, 1)[0]["ratio"] is None
+    assert timing.rows(runs, work, 1, reference="oneshot")[1]["ratio"] == 2
 
 
 def test_portraits_without_data_come_from_wheels() -> None:
@@ -75,6 +80,46 @@ def test_portraits_without_data_come_from_wheels() -> None:
     faces = timing.portraits(None, 5)
     assert len(faces) == 5
     assert all(face.shape[0] == face.shape[1] and face.dtype == np.uint8 for face in faces)
+
+
+def tar_of(path: Path, values: list[int]) -> list[str]:
+    """A tar of plain pictures of these values, and their names."""
+    names = [f"{i:02d}.png" for i in range(len(values))]
+    with tarfile.open(path, "w") as tar:
+        for name, value in zip(names, values, strict=True):
+            content = cv2.imencode(".png", portrait(value))[1].tobytes()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return names
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Evaluation data: ten photos, of values 1 to 10; scenes with 0 to 4 faces, of values 20 to 24."""
+    tar_of(tmp_path / "lfw.tar", list(range(1, 11)))
+    names = tar_of(tmp_path / "scenes_eval.tar", [20, 21, 22, 23, 24])
+    images = [{"id": i, "file_name": name} for i, name in enumerate(names)]
+    labels = [{"image_id": i, "iscrowd": 0} for i in range(5) for _ in range(i)]
+    labels += [{"image_id": 1, "iscrowd": 1}]  # a crowd is not a face
+    (tmp_path / "scenes_eval.json").write_text(json.dumps({"images": images, "annotations": labels}))
+    return tmp_path
+
+
+def values(images: list[np.ndarray]) -> list[int]:
+    return [int(image[25, 25, 0]) for image in images]
+
+
+def test_photos_and_frames_are_spread_and_scenes_hold_several_faces(folder: Path) -> None:
+    assert values(timing.photos(folder, 4)) == [1, 4, 7, 10]
+    assert values(timing.scenes(folder, 10)) == [22, 23, 24]
+    film = folder / "film.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 64))
+    for i in range(20):
+        writer.write(np.full((64, 64, 3), 10 * i, np.uint8))
+    writer.release()
+    assert values(timing.video_frames(film, 4)) == pytest.approx([0, 50, 100, 150], abs=3)
+    assert len(timing.video_frames(film, 50)) == 20
 
 
 @pytest.fixture
@@ -87,13 +132,14 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
 
     def blocks(settings: Settings) -> pipelines.Pipeline:
-        return lambda image: done(len(set(np.unique(image)) - {0}), {"detect": 1.0})
+        stages = {"detect": 2345.6, "crop": 0.34, "embed": 310.2}
+        return lambda image: done(len(set(np.unique(image)) - {0}), stages)
 
     def missing(settings: Settings) -> pipelines.Pipeline:
         raise pipelines.OneShotError("sface.onnx: no such file; fetch it")
 
     monkeypatch.setattr(pipelines, "PIPELINES", {timing.REFERENCE: blocks, "yunet+sface": missing})
-    monkeypatch.setattr(timing, "portraits", lambda data, count: [portrait(i + 1) for i in range(count)])
+    monkeypatch.setattr(timing, "portraits", lambda folder, count: [portrait(i + 1) for i in range(count)])
     return module
 
 
@@ -108,6 +154,39 @@ def test_script_writes_rows_and_names_what_is_absent(script: ModuleType, tmp_pat
         (96, 1, 1, 1),
         (96, 3, 3, 1),
     ]
+
+
+def test_script_times_photos_scenes_and_a_video_and_its_table_fits_80_columns(
+    script: ModuleType,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    film, out = folder / "film.avi", folder / "fps.json"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 64))
+    for _ in range(3):
+        writer.write(np.full((64, 64, 3), 90, np.uint8))
+    writer.release()
+    options = ["--faces", "2", "--sides", "96", "--rounds", "1", "--images", "1", "--photos", "2", "--exact"]
+    sources = ["--data", str(folder), "--video", str(film)]
+    assert script.main([*options, *sources, "--json", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["pictures"], row["faces"]) for row in rows] == [
+        ("composed", 2),
+        ("photos", None),
+        ("scenes", None),
+        ("video", None),
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(timing.REFERENCE in line and "2346 + 0.3 + 310" in line for line in lines) == 4
+    for work in ("2 faces, side 96", "photos, side 96", "scenes, side 96", "video, side 96"):
+        assert any(work in line for line in lines)
+    assert script.main([*options, *sources, "--photos", "0", "--json", str(out)]) == 0
+    assert len(json.loads(out.read_text())["rows"]) == 1
+    assert script.main([*options, "--video", str(folder / "none.avi")]) == 2
+    assert "none.avi" in capsys.readouterr().err
 
 
 def test_script_shows_no_speed_without_accuracy_if_asked(
@@ -126,7 +205,7 @@ def test_script_shows_no_speed_without_accuracy_if_asked(
     monkeypatch.setattr(script.accuracy, "boxes", lambda *_: counts)
     out = tmp_path / "fps.json"
     options = ["--faces", "1,2", "--sides", "96,64", "--rounds", "1", "--images", "1", "--json", str(out)]
-    extra = ["--accuracy", "--data", str(tmp_path), "--every", "8", "--plots", str(tmp_path)]
+    extra = ["--accuracy", "--data", str(tmp_path), "--every", "8", "--plots", str(tmp_path), "--photos", "0"]
     assert script.main([*options, *extra]) == 0
     result = json.loads(out.read_text())
     assert asked == [8]

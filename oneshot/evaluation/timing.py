@@ -1,7 +1,10 @@
-"""How long a picture takes: the same pictures for every pipeline, with a known number of faces, in turns."""
+"""How long a picture takes: the same pictures for every pipeline, in turns."""
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -9,8 +12,9 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
+from oneshot import video
 from oneshot.errors import OneShotError
-from oneshot.evaluation.data import TarImages
+from oneshot.evaluation import data
 from oneshot.evaluation.pipelines import REFERENCE, Run
 from oneshot.types import Image
 
@@ -20,15 +24,49 @@ LFW_FACE = 150
 """Pixels: the middle of an LFW photo (250), holding its person's face and hardly ever another's."""
 
 
-def portraits(data: Path | None, count: int) -> list[Image]:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Pictures of one kind, to be done at one side; faces: how many each holds, None where that differs."""
+
+    pictures: str
+    side: int
+    faces: int | None
+    images: Sequence[Image]
+
+    def __str__(self) -> str:
+        what = self.pictures if self.faces is None else f"{self.faces} face{'s' * (self.faces > 1)}"
+        return f"{what}, side {self.side}"
+
+
+def portraits(folder: Path | None, count: int) -> list[Image]:
     """Square pictures of one real face each: LFW people, or without data two from well-known wheels."""
-    if data is None:
-        found = _packaged()
-    else:
-        photos = TarImages(data / "lfw.tar")
-        # Alphabetical order holds many photos of one person in a row: spread over everyone.
-        found = [_middle(photos[i]) for i in np.linspace(0, len(photos) - 1, count).astype(int)]
+    found = _packaged() if folder is None else [_middle(photo) for photo in photos(folder, count)]
     return [found[i % len(found)] for i in range(count)]
+
+
+def photos(folder: Path, count: int) -> list[Image]:
+    """So many of LFW's photos, whole."""
+    tar = data.TarImages(folder / "lfw.tar")
+    # Alphabetical order holds many photos of one person in a row: spread over everyone.
+    return [tar[i] for i in _spread(len(tar), count)]
+
+
+def scenes(folder: Path, count: int) -> list[Image]:
+    """So many of the evaluation scenes that hold two faces or more."""
+    dataset, tar = data.scenes(folder)
+    faces = Counter(label["image_id"] for label in dataset["annotations"] if not label.get("iscrowd"))
+    names = [record["file_name"] for record in dataset["images"] if faces[record["id"]] > 1]
+    return list(data.chosen(tar, [names[i] for i in _spread(len(names), count)]))
+
+
+def video_frames(file: str | Path, count: int) -> list[Image]:
+    """So many frames of a video, from all of it."""
+    total = video.frames(file).total or count
+    return [frame.image for frame in islice(video.frames(file, every=max(1, total // count)), count)]
+
+
+def _spread(available: int, count: int) -> list[int]:
+    return [int(i) for i in np.linspace(0, available - 1, min(count, available))]
 
 
 def _middle(photo: Image) -> Image:
@@ -95,8 +133,7 @@ def timed(
 
 def rows(
     runs: Mapping[str, Sequence[tuple[float, Run]]],
-    side: int,
-    faces: int,
+    work: Work,
     threads: int,
     reference: str = REFERENCE,
 ) -> list[dict[str, Any]]:
@@ -105,8 +142,9 @@ def rows(
     return [
         {
             "pipeline": name,
-            "side": side,
-            "faces": faces,
+            "pictures": work.pictures,
+            "side": work.side,
+            "faces": work.faces,
             "found": statistics.fmean(run.found for _, run in done),
             "threads": threads,
             "ms": medians[name],
