@@ -18,7 +18,7 @@ from torchvision.models import squeezenet1_1
 from oneshot.align import ARCFACE_TEMPLATE
 from oneshot.errors import OneShotError
 from oneshot.models.network import NetworkConfig, OneShotNet
-from oneshot.models.squeezefaceposenet import FORMS
+from oneshot.models.squeezefaceposenet import FORMS, SqueezeFacePoseNet
 from oneshot.models.weights import (
     load_squeezefaceposenet,
     save_weights,
@@ -155,6 +155,12 @@ def test_a_loss_that_is_not_finite_stops_the_run(
         run(tiny(folders), tmp_path)
 
 
+@torch.no_grad()
+def _mean_loss(stage: DistilStage, net: SqueezeFacePoseNet, steps: int = 8) -> float:
+    """Of several batches: one batch's loss depends on the machine's rounding."""
+    return sum(float(stage.losses(net.train(), step)["pairs"]) for step in range(steps)) / steps
+
+
 def test_squeezefaceposenet_learns_the_teachers_similarities(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -165,16 +171,13 @@ def test_squeezefaceposenet_learns_the_teachers_similarities(
         "muon_deep": 8.0,
         "freeze_deep": 0.0,
     }
-    config = tiny(folders, steps=30, lr=1e-3, batch=6, ema=0.5, evaluate_every=1000, **changes)
+    config = tiny(folders, steps=30, lr=1e-3, batch=12, ema=0.5, evaluate_every=1000, **changes)
     stage = DistilStage(config)
     torch.manual_seed(0)
     net = start_squeezefaceposenet(FORMS["dwc+gdc"], Path(config.models), None, dropout=0.0)
-    with torch.no_grad():
-        before = stage.losses(net.train(), 0)
+    before = _mean_loss(stage, net)
     path = loop.train(config, stage, net, tmp_path, False, QUIET)
-    with torch.no_grad():
-        after = stage.losses(net.train(), 0)
-    assert float(after["pairs"]) < 0.9 * float(before["pairs"])
+    assert _mean_loss(stage, net) < 0.9 * before
     loaded, info = load_squeezefaceposenet(path)
     assert loaded.config == FORMS["dwc+gdc"] and info["stage"] == "distil"
 
