@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The network in 8 bits, and what that is worth beside fp32 and fp16 weights.
 
-python scripts/quantize_onnx.py write --data ../shared/data --out forms                # what bears it
+python scripts/quantize_onnx.py write --data ../shared/data --out forms                # what pays
 python scripts/quantize_onnx.py write --images PHOTOS --layers fires,linear --name int8-fires --out forms
 python scripts/quantize_onnx.py measure forms --data ../shared/data --json int8.json
 
@@ -50,11 +50,10 @@ def write(args: argparse.Namespace) -> None:
         from oneshot.export import export_onnx
         from oneshot.graph import store_half
         from oneshot.models.weights import load_network
-        from oneshot.quantize import COSTLY, LAYERS, check_layers, quantize
+        from oneshot.quantize import PAYS, check_layers, quantize
     except ModuleNotFoundError as error:
         raise OneShotError(f"write: needs {error.name}; pip install 'oneshot-face[train]'") from None
-    usual = [layer for layer in LAYERS if layer not in COSTLY]
-    layers = usual if args.layers is None else args.layers.split(",")
+    layers = list(PAYS) if args.layers is None else args.layers.split(",")
     check_layers(layers)
     photos = calibration(args.images, args.data, args.count)
     net, info = load_network(args.weights or default_weights("oneshot.safetensors"))
@@ -176,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     make.add_argument("--weights", type=Path, help="a .safetensors file (default: the shipped one)")
     make.add_argument("--out", type=Path, required=True, metavar="DIR", help="the forms' folder")
     make.add_argument("--name", default="int8", help="the 8-bit file's, without suffix (int8)")
-    make.add_argument("--layers", help="of oneshot.quantize.LAYERS (all but COSTLY there)")
+    make.add_argument("--layers", help="of oneshot.quantize.LAYERS (PAYS there)")
     make.add_argument("--images", type=Path, metavar="FOLDER", help="photos with faces to calibrate on")
     make.add_argument("--data", type=Path, metavar="DIR", help="or the folder with scenes_train.tar")
     make.add_argument(

@@ -64,11 +64,12 @@ VARIANTS = {
     "hints-earlier": NetworkConfig(fine_blocks=2),
     "small": NetworkConfig(share3x3=0.125, thin=(0, 24, 0), deep_blocks=4),
     "nano": NetworkConfig(  # scripts/configs/nano.toml's
+        thin=(16, 32, 0),
         share3x3=0.125,
         squeeze_top=(24, 32, 48),
         expand_top=(64, 128, 192),
         bridge_rank=32,
-        deep_blocks=4,
+        deep_blocks=5,
         fine_blocks=0,
     ),
 }

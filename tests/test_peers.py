@@ -152,7 +152,7 @@ def test_pipelines_that_cannot_be_built_are_listed_with_the_reason(
         models=tmp_path,
     )
     built, absent = pipelines.build(list(pipelines.PIPELINES), settings)
-    assert list(built) == ["oneshot-int8", "oneshot-nano"]  # which bring their files
+    assert list(built) == ["oneshot-int8", "oneshot-nano", "oneshot-nano-int8"]  # which bring their files
     assert list(absent) == [name for name in pipelines.PIPELINES if name not in built]
     assert "face_detection_yunet" in absent["yunet+sface"]
     assert "none.safetensors" in absent["mtcnn+squeezefaceposenet"]

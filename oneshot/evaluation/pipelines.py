@@ -149,6 +149,7 @@ PIPELINES: dict[str, Callable[[Settings], Pipeline]] = {
     "oneshot": oneshot,
     "oneshot-int8": partial(oneshot, shipped="oneshot-int8"),
     "oneshot-nano": partial(oneshot, shipped="oneshot-nano"),
+    "oneshot-nano-int8": partial(oneshot, shipped="oneshot-nano-int8"),
     "mtcnn+squeezefaceposenet": mtcnn_squeezefaceposenet,
     "dlib": dlib,
     "yunet+sface": yunet_sface,
