@@ -114,7 +114,7 @@ def test_every_variant_is_taught_where_its_own_deep_half_begins(
 
     monkeypatch.setattr(rank, "train", spy)
     settings = [f"data={folders[0]}", f"models={folders[1]}", "batch=8"]
-    for name in ("hints-late", "base", "hints-earlier"):
+    for name in ("hints-later", "hints-late", "base"):
         rank.main(["--out", str(tmp_path / name), "--variants", name, "--steps", "2", *settings])
     # With all the teacher's blocks and its own features, a fresh deep half is the teacher.
     assert seen.keys() == {0, 1, 2} and min(seen.values()) > 0.999

@@ -47,7 +47,7 @@ class NetworkConfig:
     bypass: bool = False
     thin: tuple[int, int, int] = (0, 32, 0)
     bridge: int = 96
-    bridge_fine: int = 32
+    bridge_fine: int = 96
     bridge_rank: int = 48
     head: int = 64
     refinements: int = 2
@@ -56,7 +56,7 @@ class NetworkConfig:
     squeeze_top: tuple[int, int, int] = SQUEEZE_TOP
     expand_top: tuple[int, int, int] = EXPAND_TOP
     deep_blocks: int = 6
-    fine_blocks: int = 1
+    fine_blocks: int = 2
     deep_relu: bool = False
 
     def __post_init__(self) -> None:

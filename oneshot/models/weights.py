@@ -11,7 +11,7 @@ from torch import nn
 from oneshot.errors import OneShotError
 from oneshot.models.backbone import EXPAND_TOP, SQUEEZE_TOP
 from oneshot.models.network import NetworkConfig, OneShotNet
-from oneshot.models.shrink import start_from
+from oneshot.models.refit import start_from
 from oneshot.models.squeezefaceposenet import Form, SqueezeFacePoseNet
 
 Network = OneShotNet | SqueezeFacePoseNet
@@ -142,13 +142,17 @@ def start_squeezefaceposenet(
 def start_network(config: NetworkConfig, models: Path, start: Path | None) -> OneShotNet:
     """A network to train: from earlier weights of ours, or from ImageNet and the teacher's deep half.
 
-    Parts of `start` that do not fit are brought into shape, or left at their fresh values: see `shrink`.
+    Parts of `start` that do not fit are brought into shape, or left at their fresh values: see `refit`. What
+    it lacks of the deep half's blocks is the teacher's.
     """
     from oneshot.training.teacher import isometry, load_state
 
     net = OneShotNet(config)
     if start is not None:
-        start_from(net, load_network(start)[0].state_dict())
+        given = load_network(start)[0].state_dict()
+        if config.form == "aligned" and any(f"deep.{name}" not in given for name in net.deep.state_dict()):
+            net.deep.start_from(load_state(models / "edgeface_xxs.safetensors"), isometry())
+        start_from(net, given)
         return net
     whole = OneShotNet(
         replace(config, share3x3=0.5, share3x3_top=0.5, squeeze_top=SQUEEZE_TOP, expand_top=EXPAND_TOP)

@@ -1,4 +1,4 @@
-"""A trained network's weights in a smaller one, as far as they fit: where a shorter training begins."""
+"""A trained network's weights in one of another shape, as far as they fit: a shorter training's start."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,14 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
 
     Blocks of the deep half that `net` lacks are left out. Narrower fire modules keep the channels of the
     largest weights; with another share of 3x3 filters they take theirs as `Fire.start_from` says, and those
-    furthest from a 1x1 filter stay 3x3. A bridge of lower rank takes the nearest filters of that rank.
+    furthest from a 1x1 filter stay 3x3. A bridge of lower rank takes the nearest filters of that rank; a
+    narrower one keeps those that matter most, and a wider one computes the same: nothing reads its new ones.
 
     Args:
         net: changed in place.
         state: of an `OneShotNet` of another shape.
     """
-    own, state = net.state_dict(), _channels_that_stay(state, net)
+    own, state = net.state_dict(), _bridge_at_width(_channels_that_stay(state, net), net)
     fitting = {k: state[k] if k in state and state[k].shape == v.shape else v for k, v in own.items()}
     fitting |= _at_rank(state, own)
     net.load_state_dict(fitting)
@@ -101,6 +102,36 @@ def _take(state: dict[str, Tensor], layer: str, kept: Tensor, columns: bool = Fa
         state[f"{layer}.weight"] = state[f"{layer}.weight"][:, kept]
     elif not columns:
         state |= {f"{layer}.{kind}": state[f"{layer}.{kind}"][kept] for kind in ("weight", "bias")}
+
+
+PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")
+"""What a batch-norm has for each of its channels."""
+
+
+def _bridge_at_width(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Tensor]:
+    """The same network with as many filters in the bridge's 3x3 layers as `net` has.
+
+    A narrower layer keeps those that matter most; in a wider one the new ones, as they were drawn, come last.
+    """
+    own, state = net.state_dict(), dict(state)
+    joined = "bridge.squeeze" if net.config.bridge_rank else "bridge.mix"  # reads the fine channels first
+    for layer, norm, reader in (("down_fine", "norm_down", joined), ("mix", "norm_mix", "bridge.out")):
+        filters, columns = f"bridge.{layer}.weight", f"{reader}.weight"
+        if not all(name in weights for name in (filters, columns) for weights in (state, own)):
+            continue
+        had, room = len(state[filters]), len(own[filters])
+        of_each = [filters, *(f"bridge.{norm}.{kind}" for kind in PER_CHANNEL)]
+        read, others = state[columns][:, :had], state[columns][:, had:]
+        if room < had:  # the norm takes the filters' own size away
+            matter = state[f"bridge.{norm}.weight"].abs() * read.transpose(0, 1).flatten(1).norm(dim=1)
+            kept = matter.topk(room).indices.sort().values
+            state |= {name: state[name][kept] for name in of_each}
+            read = read[:, kept]
+        elif own[filters].shape[1:] == state[filters].shape[1:]:
+            state |= {name: torch.cat((state[name], own[name][had:])) for name in of_each}
+            read = F.pad(read, (0, 0, 0, 0, 0, room - had))
+        state[columns] = torch.cat((read, others), 1)
+    return state
 
 
 def _at_rank(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""A smaller network begun from a larger one: what fits is the same, the rest as near as it can be."""
+"""A network begun from one of another shape: what fits is the same, the rest as near as it can be."""
 
 import copy
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from oneshot.models.network import NetworkConfig, OneShotNet
-from oneshot.models.shrink import READERS, start_from
+from oneshot.models.refit import READERS, start_from
 from oneshot.models.weights import save_weights, start_network
 
 WHOLE = NetworkConfig(share3x3=0.5, share3x3_top=0.5)
@@ -64,6 +64,55 @@ def test_a_bridge_keeps_its_filters_as_far_as_its_rank_goes(whole: OneShotNet) -
         again = OneShotNet(replace(WHOLE, bridge_rank=24)).eval()
         start_from(again, lifted)
         torch.testing.assert_close(again.bridge(fine, coarse), low.bridge(fine, coarse), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("rank", [0, 48])
+def test_a_wider_bridge_begins_as_the_one_that_was(rank: int) -> None:
+    given = OneShotNet(NetworkConfig(bridge=32, bridge_fine=16, bridge_rank=rank))
+    with torch.no_grad():
+        for _ in range(3):  # statistics that are not those of a fresh bridge
+            given.bridge(2 * torch.randn(8, 32, 28, 28) + 1, torch.randn(8, 32, 14, 14))
+    wider = OneShotNet(NetworkConfig(bridge=48, bridge_fine=40, bridge_rank=rank))
+    start_from(wider, given.state_dict())
+    fine, coarse = torch.randn(2, 32, 28, 28), torch.randn(2, 32, 14, 14)
+    with torch.no_grad():
+        expected, own = given.eval().bridge(fine, coarse), wider.eval().bridge(fine, coarse)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(own, expected, atol=1e-5, rtol=0)
+    # What is new is there to learn: some of its filters are not zero, as the columns that will read them are.
+    assert float(wider.bridge.down_fine.weight.detach()[16:].std()) > 0
+    assert not wider.bridge.out.weight[:, 32:].any()
+
+
+def test_a_narrower_bridge_keeps_the_filters_that_are_read(whole: OneShotNet) -> None:
+    given = copy.deepcopy(whole)
+    unread_down, unread_mix = torch.randperm(96)[:80], torch.randperm(96)[:40]
+    with torch.no_grad():
+        given.bridge.squeeze.weight[:, unread_down] = 0  # type: ignore[index]
+        given.bridge.out.weight[:, unread_mix] = 0
+    net = OneShotNet(replace(WHOLE, bridge=56, bridge_fine=16)).eval()
+    start_from(net, given.state_dict())
+    fine, coarse = torch.randn(2, 32, 28, 28), torch.randn(2, 32, 14, 14)
+    with torch.no_grad():
+        torch.testing.assert_close(net.bridge(fine, coarse), given.bridge(fine, coarse), atol=1e-5, rtol=1e-4)
+
+
+def test_blocks_that_the_start_lacks_are_the_teachers(tmp_path: Path) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    teacher = timm.create_model("edgenext_xx_small", num_classes=512)
+    save_file(teacher.state_dict(), tmp_path / "edgeface_xxs.safetensors")
+    given = OneShotNet(replace(WHOLE, fine_blocks=1))
+    save_weights(tmp_path / "given.safetensors", given, {}, half=False)
+    net = start_network(replace(WHOLE, fine_blocks=2), tmp_path, tmp_path / "given.safetensors")
+    states = net.deep.state_dict(), given.deep.state_dict()
+    for name, value in states[0].items():
+        expected = states[1].get(name)
+        if name.startswith("stage2.0."):
+            assert expected is None
+            expected = teacher.state_dict()[f"stages.1.blocks.{name.removeprefix('stage2.')}"]
+        torch.testing.assert_close(value, expected, atol=0, rtol=0)
 
 
 def test_the_blocks_that_stay_are_the_whole_networks(whole: OneShotNet) -> None:
