@@ -130,6 +130,20 @@ def test_a_resumed_run_equals_one_that_never_stopped(
     assert rows[0] == "step,kind,name,value" and any(r.startswith("6,evaluation,") for r in rows)
 
 
+@pytest.mark.parametrize("muon", [0.0, 8.0])
+def test_a_frozen_trunk_leaves_detection_as_it_was(
+    folders: tuple[Path, Path], tmp_path: Path, muon: float
+) -> None:
+    config = tiny(folders, freeze_trunk=True, freeze_deep=0.0, ema=0.5, muon=muon)
+    torch.manual_seed(0)
+    start = start_network(config.network, Path(config.models), None).state_dict()
+    written = run(config, tmp_path / "run")
+    same = {name for name, value in written.items() if torch.equal(value, start[name].to(value.dtype))}
+    still = {name for name in written if name.startswith(("backbone.", "thin", "head."))}
+    assert len(still) > 40 and still <= same
+    assert not same & {"bridge.mix.weight", "refinement.down1.weight", "deep.out.weight"}
+
+
 def test_training_learns_the_teacher(folders: tuple[Path, Path], tmp_path: Path) -> None:
     config = tiny(folders, steps=40, lr=3e-3, evaluate_every=1000, ema=0.5, own_landmarks_from=2.0)
     stage = IdentityStage(config)

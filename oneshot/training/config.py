@@ -38,6 +38,7 @@ class TrainConfig:
             (of SqueezeFacePoseNet: what comes after fire4), which is frozen for the first `freeze_deep` of
             the steps; lr_head: of the detection head and of fire6-9, which serve it alone (fire4-9 where
             stride 8 is not sampled). warmup: steps of linear warm-up; then a cosine to zero.
+        freeze_trunk: leave the maps that are sampled as they are, and with them all that detection sees.
         muon: how many times `lr` and `lr_head` Muon gives the weights that mix channels; 0 is AdamW for all.
         muon_deep: the same of `lr_deep`, for a deep half that has lost blocks and so has much to learn.
         canvases, scales: sides of the views in one step, and the range of face scales (1 = the 112-pixel
@@ -68,6 +69,7 @@ class TrainConfig:
     lr: float = 1e-3
     lr_deep: float = 2e-4
     lr_head: float = 2e-3
+    freeze_trunk: bool = False
     muon: float = 0.0
     muon_deep: float = 0.0
     freeze_deep: float = 0.3

@@ -53,12 +53,14 @@ def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> li
     first = 6 if config.network.thin[2] else 4
     detection = ("head.", *(f"backbone.fire{number}" for number in range(first, 10)))
     deep = ("deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
-    rates = {"front": config.lr, "deep": config.lr_deep, "detection": config.lr_head}
-    by_muon = {"front": config.muon, "deep": config.muon_deep, "detection": config.muon}
+    trunk = ("backbone.", "thin") if config.freeze_trunk else ()
+    parts = {"deep": deep, "detection": detection, "trunk": trunk}
+    rates = {"front": config.lr, "deep": config.lr_deep, "detection": config.lr_head, "trunk": 0.0}
+    by_muon = {"front": config.muon, "deep": config.muon_deep, "detection": config.muon, "trunk": 0.0}
     adamw: dict[tuple[str, bool], list[nn.Parameter]] = {}
     muon: dict[str, list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
-        kind = "deep" if name.startswith(deep) else "detection" if name.startswith(detection) else "front"
+        kind = next((kind for kind, names in parts.items() if name.startswith(names)), "front")
         if by_muon[kind] and is_matrix(parameter):
             muon.setdefault(kind, []).append(parameter)
         else:
