@@ -127,7 +127,7 @@ def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None
     [
         {},
         {"bridge_rank": 0},
-        {"thin": (0, 24, 0), "fine_blocks": 2},
+        {"thin": (0, 24, 0), "fine_blocks": 1},
         {"deep_blocks": 3, "fine_blocks": 0, "deep_relu": True},
     ],
 )
@@ -143,8 +143,8 @@ def test_folding_changes_nothing(shape: dict[str, object]) -> None:
 def test_linear_layers_add_their_bias_themselves(files: tuple[Path, Path]) -> None:
     nodes = onnx.load(files[1]).graph.node
     linear = [n for n in nodes if n.op_type in ("MatMul", "Gemm") and "_net.deep." in "".join(n.input)]
-    # Two a block, two more in the attention of three of nine, and the last one.
-    assert [n.op_type for n in linear] == ["Gemm"] * (9 * 2 + 3 * 2 + 1)
+    # Two a block, two more in the attention of three of ten, and the last one.
+    assert [n.op_type for n in linear] == ["Gemm"] * (10 * 2 + 3 * 2 + 1)
     assert all(len(n.input) == 3 for n in linear)
 
 

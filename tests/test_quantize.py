@@ -50,7 +50,7 @@ def test_the_layers_are_chosen_by_their_modules(exact: Path) -> None:
     assert stem == ["Conv", "Relu", "MaxPool"]  # the pool reads nothing else
     assert convolutions(model, ["linear"]) == []
     # Two layers a block, two more in the attention of three of them, and the last layer.
-    assert len(products(model)) == 9 * 2 + 3 * 2 + 1 and products(model)[-1].endswith("_MatMul")
+    assert len(products(model)) == 10 * 2 + 3 * 2 + 1 and products(model)[-1].endswith("_MatMul")
 
 
 def test_what_is_quantized_and_what_is_not(exact: Path, photos: list[Image], tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_what_is_quantized_and_what_is_not(exact: Path, photos: list[Image], tmp
     quantize(exact, out, photos, [*BRIDGE, "linear"], side=320)
     model = onnx.load(out)
     small = {t.name for t in model.graph.initializer if t.data_type == TensorProto.INT8 and len(t.dims) > 1}
-    assert sum("bridge." in name for name in small) == 3 and len(small) == 3 + 25
+    assert sum("bridge." in name for name in small) == 3 and len(small) == 3 + 27
     assert not [name for name in small if "backbone" in name or "refinement" in name]
     assert out.stat().st_size < 0.45 * exact.stat().st_size
     assert OneShot(out).info["int8"] == [*BRIDGE, "linear"]
