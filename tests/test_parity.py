@@ -96,10 +96,12 @@ def test_two_files_find_the_same_faces(
     got = same_order(got, expected)
     np.testing.assert_allclose(got.boxes, expected.boxes, atol=pixels)
     np.testing.assert_allclose(got.scores, expected.scores, atol=score)
-    # Where hardly a face is, rounded weights move the corrected landmarks by more: found ones are compared.
-    sure = expected.scores >= (0.5 if other == "fp16" else 0.0)
-    np.testing.assert_allclose(got.landmarks[sure], expected.landmarks[sure], atol=pixels)
-    assert ((got.embeddings * expected.embeddings).sum(1)[sure] >= cosine).all()
+    # Where hardly a face is, rounded weights move the corrected landmarks by more.
+    doubtful = (expected.scores < 0.5) & (other == "fp16")
+    moved = np.abs(got.landmarks - expected.landmarks).max((1, 2))
+    assert (moved <= np.where(doubtful, 2 * pixels, pixels)).all()
+    similarity = (got.embeddings * expected.embeddings).sum(1)
+    assert (similarity >= np.where(doubtful, 0.99, cosine)).all()
 
 
 @pytest.fixture(scope="module")
