@@ -18,6 +18,7 @@ from oneshot.models.align import (
     by_face,
     by_slot,
     grid_points,
+    parts_of_cells,
     places_of,
     sample,
     template_to_image,
@@ -137,6 +138,19 @@ def test_pictures_may_hold_different_numbers_of_faces() -> None:
     torch.testing.assert_close(at, (points[:, 0, 0] + 0.5) / 4 - 0.5)
 
 
+def test_samples_in_parts_of_cells_are_the_finer_grids_unshuffled() -> None:
+    grid = grid_points(28)
+    ramps = torch.stack(torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")[::-1])[None]
+    finer = by_face(sample(ramps, grid.expand(2, -1, -1), 2, 28), None)
+    parts = by_face(sample(ramps, parts_of_cells(grid, 2).expand(2, -1, -1), 2, 14), None)
+    assert parts.shape == (2, 8, 14, 14)
+    torch.testing.assert_close(parts, torch.nn.functional.pixel_unshuffle(finer, 2))
+    places = places_of(torch.tensor([0, 0]), 1)
+    torch.testing.assert_close(
+        by_face(sample(ramps, parts_of_cells(grid, 2).expand(2, -1, -1), 2, 14), places), parts
+    )
+
+
 def test_a_face_is_embedded_the_same_wherever_it_stands() -> None:
     # Shifts by multiples of 8 move every sampled map by whole cells.
     net = OneShotNet().eval()
@@ -187,6 +201,14 @@ def test_weights_beyond_fp16_are_not_written(tmp_path) -> None:  # type: ignore[
     with pytest.raises(OneShotError, match=r"head.out.0.weight is not finite as torch.float16"):
         save_weights(tmp_path / "a.safetensors", net, {})
     assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_weights_from_before_cells_had_parts_are_read_with_one(tmp_path: Path) -> None:
+    net = OneShotNet(NetworkConfig(thin=(0, 32, 0), fine_parts=1))
+    shape = net.config.as_dict()
+    assert shape.pop("fine_parts") == 1
+    save_file(net.state_dict(), tmp_path / "a.safetensors", {"oneshot": json.dumps({"network": shape})})
+    assert load_network(tmp_path / "a.safetensors")[0].config == net.config
 
 
 def test_a_shape_of_another_version_is_refused(tmp_path: Path) -> None:
@@ -293,6 +315,7 @@ def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float
         {"squeeze_top": (24, 32)},
         {"expand_top": (64, 100, 192)},
         {"thin": (0, 8)},
+        {"fine_parts": 0},
         {"deep_blocks": 7},
         {"fine_blocks": 3},
     ],

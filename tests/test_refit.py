@@ -11,7 +11,7 @@ from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.refit import READERS, start_from
 from oneshot.models.weights import save_weights, start_network
 
-WHOLE = NetworkConfig(share3x3=0.5, share3x3_top=0.5)
+WHOLE = NetworkConfig(share3x3=0.5, share3x3_top=0.5, thin=(0, 32, 0), fine_parts=1)
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +71,10 @@ def test_a_wider_bridge_begins_as_the_one_that_was(rank: int) -> None:
     given = OneShotNet(NetworkConfig(bridge=32, bridge_fine=16, bridge_rank=rank))
     with torch.no_grad():
         for _ in range(3):  # statistics that are not those of a fresh bridge
-            given.bridge(2 * torch.randn(8, 32, 28, 28) + 1, torch.randn(8, 32, 14, 14))
+            given.bridge(2 * torch.randn(8, 64, 28, 28) + 1, torch.randn(8, 32, 14, 14))
     wider = OneShotNet(NetworkConfig(bridge=48, bridge_fine=40, bridge_rank=rank))
     start_from(wider, given.state_dict())
-    fine, coarse = torch.randn(2, 32, 28, 28), torch.randn(2, 32, 14, 14)
+    fine, coarse = torch.randn(2, 64, 28, 28), torch.randn(2, 32, 14, 14)
     with torch.no_grad():
         expected, own = given.eval().bridge(fine, coarse), wider.eval().bridge(fine, coarse)
     assert expected.std() > 0.1
@@ -177,3 +177,18 @@ def test_the_channels_that_go_are_those_that_hardly_counted(whole: OneShotNet) -
     for own, expected in zip(*outputs, strict=True):
         assert expected.std() > 1e-4
         torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_more_samples_in_a_cell_begin_as_the_mean_of_them() -> None:
+    given = OneShotNet(NetworkConfig(fine_parts=1))
+    with torch.no_grad():
+        for _ in range(3):
+            given.bridge(2 * torch.randn(8, 16, 28, 28) + 1, torch.randn(8, 32, 14, 14))
+    finer = OneShotNet(NetworkConfig(fine_parts=2)).eval()
+    start_from(finer, given.eval().state_dict())
+    fine = 2 * torch.randn(2, 16, 1, 28, 28) + torch.randn(2, 16, 4, 28, 28)
+    coarse = torch.randn(2, 32, 14, 14)
+    with torch.no_grad():
+        expected = given.bridge(fine.mean(2), coarse)
+        assert expected.std() > 0.1
+        torch.testing.assert_close(finer.bridge(fine.flatten(1, 2), coarse), expected, atol=1e-5, rtol=0)

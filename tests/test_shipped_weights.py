@@ -189,11 +189,11 @@ def test_a_face_of_the_size_it_was_trained_on_is_the_best_found(
     assert gallery_small.identify(faces.embeddings)[0].name == name
 
 
-def agreement(got: Faces, expected: Faces) -> float:
-    """The cosine of the surest face; both found the same ones, in the same places."""
+def agreement(got: Faces, expected: Faces, pixels: float = 0.5) -> float:
+    """The cosine of the surest face; both found the same ones, in the same places, landmarks within `pixels`."""
     assert len(got) == len(expected) >= 1
     np.testing.assert_allclose(got.boxes, expected.boxes, atol=0.5)
-    np.testing.assert_allclose(got.landmarks, expected.landmarks, atol=0.5)
+    np.testing.assert_allclose(got.landmarks, expected.landmarks, atol=pixels)
     return float((got.embeddings[0] * expected.embeddings[0]).sum())
 
 
@@ -217,7 +217,8 @@ def test_the_file_in_8_bits_is_of_the_same_network(photos: dict[str, Image], net
     assert small.info["weights_sha256"] == exact.info["weights_sha256"]
     assert small.thresholds == exact.thresholds
     expected, got = exact(photos[name]), small(photos[name])
-    assert 0.98 < agreement(got, expected) < 0.99999  # the same person; and 8 bits indeed
+    # The same person; and 8 bits indeed, the landmarks' corrections too: 1 % of the distance between the eyes.
+    assert 0.98 < agreement(got, expected, pixels=0.9) < 0.99999
 
 
 @pytest.mark.parametrize("form", ["plain", "gdc", "dwc", "dwc+gdc"])

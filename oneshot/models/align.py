@@ -6,6 +6,7 @@ that half-pixel shift. `sample` uses the exact centre, since half a pixel is two
 of 28 pixels.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -69,6 +70,16 @@ def grid_points(cells: int, reach: float = 1.0) -> Tensor:
     return torch.stack((x.flatten(), y.flatten()), 1)
 
 
+def parts_of_cells(points: Tensor, parts: int) -> Tensor:
+    """The same `grid_points`, grouped: of every `parts` by `parts` the first, of every one the second, …
+
+    Sampled in this order, they are so many maps of `parts` times fewer cells a side without being moved, as
+    `pixel_unshuffle` would make them.
+    """
+    cells = math.isqrt(len(points)) // parts
+    return points.view(cells, parts, cells, parts, 2).permute(1, 3, 0, 2, 4).reshape(-1, 2)
+
+
 class Places(NamedTuple):
     """Where N faces are in a batch of B pictures, each of which holds its own number of them.
 
@@ -97,18 +108,20 @@ def by_slot(rows: Tensor, places: Places | None) -> Tensor:
 
 
 def by_face(sampled: Tensor, places: Places | None) -> Tensor:
-    """What was sampled in each picture (B, C, K, cells, cells) as one batch of faces (N, C, cells, cells).
+    """What was sampled in each picture (B, C, K, R, cells) as one batch of faces.
 
-    Without places every slot has a face, and N is B * K.
+    (N, C, cells, cells) where R is `cells`; where it is so many times `cells`, there are so many maps a
+    channel. Without places every slot has a face, and N is B * K.
     """
-    channels, slots, cells = sampled.shape[1:4]
+    channels, slots, height, cells = sampled.shape[1:]
+    maps = channels * (height // cells)
     if places is None:
-        return sampled.transpose(1, 2).reshape(-1, channels, cells, cells)
+        return sampled.transpose(1, 2).reshape(-1, maps, cells, cells)
     # Gathering costs no more than turning the batch would, and leaves the empty slots behind.
     first = places.pictures * (channels * slots) + places.columns
     rows = first[:, None] + torch.arange(channels, device=first.device) * slots
-    flat = sampled.reshape(-1, cells * cells).index_select(0, rows.flatten())
-    return flat.reshape(-1, channels, cells, cells)
+    flat = sampled.reshape(-1, height * cells).index_select(0, rows.flatten())
+    return flat.reshape(-1, maps, cells, cells)
 
 
 def sample(feature_map: Tensor, points: Tensor, stride: int, cells: int) -> Tensor:
@@ -116,17 +129,17 @@ def sample(feature_map: Tensor, points: Tensor, stride: int, cells: int) -> Tens
 
     Args:
         feature_map: (B, C, H, W) at `stride`.
-        points: (B * K, cells * cells, 2) image pixels, faces of one image together.
+        points: (B * K, R * cells, 2) image pixels, faces of one image together.
         stride: pixels a cell.
-        cells: side of the grid.
+        cells: samples in a row; R is as many, or that times the number of `parts_of_cells`.
 
     Returns:
-        (B, C, K, cells, cells); beyond the map there are zeros.
+        (B, C, K, R, cells); beyond the map there are zeros.
     """
     batch, channels, height, width = feature_map.shape
     # Long rows of x0, y0, x1, …: pairs alone are slow to multiply by pairs.
     extent = torch.tensor([width, height], dtype=points.dtype, device=points.device) * stride
-    factor = (2 / extent).repeat(cells * cells)
+    factor = (2 / extent).repeat(points.shape[1])
     grid = points.flatten(1) * factor - (1 + CELL_SHIFT * factor)
     # Bfloat16 grids would place samples half a cell off, hence float32 throughout.
     with torch.autocast(feature_map.device.type, enabled=False):
@@ -137,20 +150,24 @@ def sample(feature_map: Tensor, points: Tensor, stride: int, cells: int) -> Tens
             padding_mode="zeros",
             align_corners=False,
         )
-    return out.reshape(batch, channels, -1, cells, cells)
+    return out.reshape(batch, channels, -1, points.shape[1] // cells, cells)
 
 
 class Template(nn.Module):
-    """The template's landmarks and sampling grids as buffers that move with the network."""
+    """The template's landmarks and sampling grids as buffers that move with the network.
+
+    Args:
+        reach: width of `wide14`, in templates. parts: how many samples a side `fine` has of each cell of 28.
+    """
 
     landmarks: Tensor
     grid14: Tensor
-    grid28: Tensor
+    fine: Tensor
     wide14: Tensor
 
-    def __init__(self, reach: float = 1.25):
+    def __init__(self, reach: float = 1.25, parts: int = 1):
         super().__init__()
         self.register_buffer("landmarks", torch.from_numpy(ARCFACE_TEMPLATE.copy()), persistent=False)
         self.register_buffer("grid14", grid_points(14), persistent=False)
-        self.register_buffer("grid28", grid_points(28), persistent=False)
+        self.register_buffer("fine", parts_of_cells(grid_points(28 * parts), parts), persistent=False)
         self.register_buffer("wide14", grid_points(14, reach), persistent=False)

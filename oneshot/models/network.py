@@ -35,6 +35,7 @@ class NetworkConfig:
             from 1/8 to 7/8.
         thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is,
             and no stride 8.
+        fine_parts: how many samples a side are taken of stride 2 in each of the template's 28x28 cells.
         bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
@@ -45,7 +46,8 @@ class NetworkConfig:
     stem: int = 32
     dwc: bool = False
     bypass: bool = False
-    thin: tuple[int, int, int] = (0, 32, 0)
+    thin: tuple[int, int, int] = (16, 32, 0)
+    fine_parts: int = 2
     bridge: int = 96
     bridge_fine: int = 96
     bridge_rank: int = 48
@@ -72,6 +74,8 @@ class NetworkConfig:
                 raise OneShotError(
                     f"network.{name}={list(widths)}: give three multiples of 8, for fire4 to 9"
                 )
+        if self.fine_parts < 1:
+            raise OneShotError(f"network.fine_parts={self.fine_parts}: give 1 or more")
         if self.refinements < 0:
             raise OneShotError(f"network.refinements={self.refinements}: give 0 or more")
         if self.deep_blocks not in range(1, 7):
@@ -106,10 +110,10 @@ class OneShotNet(nn.Module):
         self.thin4 = nn.Conv2d(w4, t4, 1)
         self.thin8 = nn.Conv2d(w8, t8, 1) if t8 else None
         self.refinement = Refinement(t4 + t8)
-        self.template = Template()
+        self.template = Template(parts=config.fine_parts)
         if config.form == "aligned":
             self.bridge = Bridge(
-                t2 or w2,
+                config.fine_parts**2 * (t2 or w2),
                 t4 + t8,
                 config.bridge,
                 fine_width=config.bridge_fine,
@@ -145,9 +149,12 @@ class OneShotNet(nn.Module):
     def samples(
         self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Aligned samples (N, C, 28, 28) and (N, C, 14, 14): of stride 2, and of what is coarser, joined."""
+        """Aligned samples (N, F, 28, 28) and (N, C, 14, 14): of stride 2, and of what is coarser, joined.
+
+        F is `fine_parts` squared times the channels of the map: the samples of each of the 28x28 cells.
+        """
         transform = by_slot(template_to_image(landmarks, self.template.landmarks), places)
-        fine = sample(sampled[0], apply_similarity(transform, self.template.grid28), 2, 28)
+        fine = sample(sampled[0], apply_similarity(transform, self.template.fine), 2, 28)
         coarse = self.coarse_samples(sampled, transform, self.template.grid14)
         return by_face(fine, places), by_face(coarse, places)
 

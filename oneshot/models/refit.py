@@ -17,12 +17,14 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
     largest weights; with another share of 3x3 filters they take theirs as `Fire.start_from` says, and those
     furthest from a 1x1 filter stay 3x3. A bridge of lower rank takes the nearest filters of that rank; a
     narrower one keeps those that matter most, and a wider one computes the same: nothing reads its new ones.
+    Where several samples are taken in each cell, it reads their mean as it did the one.
 
     Args:
         net: changed in place.
         state: of an `OneShotNet` of another shape.
     """
-    own, state = net.state_dict(), _bridge_at_width(_channels_that_stay(state, net), net)
+    state = _bridge_at_width(_samples_in_parts(_channels_that_stay(state, net), net), net)
+    own = net.state_dict()
     fitting = {k: state[k] if k in state and state[k].shape == v.shape else v for k, v in own.items()}
     fitting |= _at_rank(state, own)
     net.load_state_dict(fitting)
@@ -106,6 +108,20 @@ def _take(state: dict[str, Tensor], layer: str, kept: Tensor, columns: bool = Fa
 
 PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")
 """What a batch-norm has for each of its channels."""
+
+
+def _samples_in_parts(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Tensor]:
+    """The same network, given one sample in each of the fine cells, with as many as `net` takes."""
+    own, state, filters = net.state_dict(), dict(state), "bridge.down_fine.weight"
+    if not all(filters in weights for weights in (state, own)):
+        return state
+    channels = len(state["thin2.weight"] if "thin2.weight" in state else state["backbone.stem.weight"])
+    if state[filters].shape[1] == channels:
+        parts = net.config.fine_parts**2
+        state[filters] = state[filters].repeat_interleave(parts, 1) / parts
+        of_each = (f"bridge.norm_fine.{kind}" for kind in PER_CHANNEL)
+        state |= {name: state[name].repeat_interleave(parts) for name in of_each}
+    return state
 
 
 def _bridge_at_width(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Tensor]:

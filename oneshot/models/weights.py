@@ -76,7 +76,9 @@ def shape_in(path: Path, info: dict[str, Any]) -> NetworkConfig:
     # Files from before there were two architectures do not name theirs.
     if info.get("architecture", "OneShotNet") != "OneShotNet":
         raise OneShotError(f"{path}: holds a {info['architecture']}; it is for the two-stage path")
-    shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in info["network"].items()}
+    # Nor, before there was a choice, how often they sample stride 2 in a cell.
+    written = {"fine_parts": 1} | info["network"]
+    shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in written.items()}
     try:
         return NetworkConfig(**shape)
     except TypeError:

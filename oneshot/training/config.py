@@ -38,11 +38,13 @@ class TrainConfig:
             (of SqueezeFacePoseNet: what comes after fire4), which is frozen for the first `freeze_deep` of
             the steps; lr_head: of the detection head and of fire6-9, which serve it alone (fire4-9 where
             stride 8 is not sampled). warmup: steps of linear warm-up; then a cosine to zero.
-        freeze_trunk: leave the maps that are sampled as they are, and with them all that detection sees.
+        freeze_trunk: leave the backbone as it is, and with it all that detection sees.
         muon: how many times `lr` and `lr_head` Muon gives the weights that mix channels; 0 is AdamW for all.
         muon_deep: the same of `lr_deep`, for a deep half that has lost blocks and so has much to learn.
         canvases, scales: sides of the views in one step, and the range of face scales (1 = the 112-pixel
             template) for each; a step's batch is split evenly among them.
+        sharp_below: views whose faces are all smaller than this share of the template are to be described as
+            the crop itself is, which shows more than they do; 0: each as the teacher describes it.
         own_landmarks: share of the faces, once `own_landmarks_from` of the steps have passed, that are
             aligned by the network's own refined landmarks instead of the true ones.
         corrections: how often a step corrects its noisy landmarks, each learning to mend what the one before
@@ -78,6 +80,7 @@ class TrainConfig:
     ema: float = 0.998
     canvases: tuple[int, ...] = (64, 96, 128, 160)
     scales: tuple[tuple[float, float], ...] = ((0.22, 0.5), (0.4, 0.85), (0.7, 1.2), (1.0, 1.5))
+    sharp_below: float = 0.0
     own_landmarks: float = 0.5
     own_landmarks_from: float = 0.3
     corrections: int = 2

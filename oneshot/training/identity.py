@@ -104,6 +104,7 @@ class IdentityStage:
         views = list(self.views(rows, rng))
         crops = torch.cat([self.teacher.crop(*view) for view in views])
         hint, target = self.teach(crops)
+        target = self.sharpened(rows, target)
         samples, refined_all, truth_all = [], [], []
         outputs: list[Tensor] = []
         own = config.own_landmarks if step >= config.own_landmarks_from * config.steps else 0.0
@@ -150,6 +151,21 @@ class IdentityStage:
         teacher = self.step_teacher if len(crops) == self.config.batch else self.teacher
         with autocast(self.device, self.config.precision):
             return teacher(crops.contiguous(memory_format=torch.channels_last))
+
+    def sharpened(self, rows: Tensor, target: Tensor) -> Tensor:
+        """The targets (B, 1000) of one step's views, those of small ones replaced as `sharp_below` says."""
+        config = self.config
+        parts = zip(rows.chunk(len(config.canvases)), config.scales, strict=True)
+        small = torch.cat(
+            [torch.full((len(part),), largest < config.sharp_below) for part, (_, largest) in parts]
+        )
+        chosen = rows[small]
+        if len(chosen):
+            landmarks = self.train.landmarks[chosen].to(self.device)
+            crops = self.teacher.crop(self.pixels[chosen], landmarks)
+            target = target.clone()
+            target[small.to(self.device)] = self.teach(crops)[1].to(target.dtype)
+        return target
 
     @torch.no_grad()
     def evaluate(self, net: OneShotNet) -> dict[str, float]:
