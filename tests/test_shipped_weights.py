@@ -190,7 +190,7 @@ def test_a_face_of_the_size_it_was_trained_on_is_the_best_found(
 
 
 def agreement(got: Faces, expected: Faces, pixels: float = 0.5) -> float:
-    """The cosine of the surest face; both found the same ones, in the same places, landmarks within `pixels`."""
+    """The cosine of the surest face; both found the same ones there, their landmarks within `pixels`."""
     assert len(got) == len(expected) >= 1
     np.testing.assert_allclose(got.boxes, expected.boxes, atol=0.5)
     np.testing.assert_allclose(got.landmarks, expected.landmarks, atol=pixels)
@@ -217,7 +217,7 @@ def test_the_file_in_8_bits_is_of_the_same_network(photos: dict[str, Image], net
     assert small.info["weights_sha256"] == exact.info["weights_sha256"]
     assert small.thresholds == exact.thresholds
     expected, got = exact(photos[name]), small(photos[name])
-    # The same person; and 8 bits indeed, the landmarks' corrections too: 1 % of the distance between the eyes.
+    # The same person; and 8 bits indeed, the corrections too: 1 % of the distance between the eyes.
     assert 0.98 < agreement(got, expected, pixels=0.9) < 0.99999
 
 

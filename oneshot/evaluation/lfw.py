@@ -131,9 +131,9 @@ def figures(passes: Passes, pairs: Pairs) -> dict[str, Any]:
     its teacher ("given_landmarks", "teacher"), None where they were left out.
 
     Percent, but thresholds (cosines) and landmark_error (a fraction of the distance between the eyes).
-    `missed` counts photos without a face, `missed_pairs` the pairs that they spoil. `tar` at a FAR of 1e-3 hangs
-    on the three likest of 3,000 different pairs; `tar_all_pairs` is of the same-person pairs at the thresholds
-    that every pair of photos of different people gives.
+    `missed` counts photos without a face, `missed_pairs` the pairs that they spoil. `tar` at a FAR of 1e-3
+    hangs on the three likest of 3,000 different pairs; `tar_all_pairs` is of the same-person pairs at the
+    thresholds that every pair of photos of different people gives.
     """
     own = _verify(passes.embeddings, pairs)
     parts = {
