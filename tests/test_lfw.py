@@ -1,11 +1,14 @@
 """The one pass over LFW's photos, with a network that reads a person's number from the picture's colour."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from oneshot.evaluation.data import Pairs
 from oneshot.evaluation.lfw import (
     NO_LANDMARKS,
+    Passes,
     central,
     central_landmarks,
     figures,
@@ -114,6 +117,16 @@ def test_figures_of_a_perfect_network_and_null_for_what_was_left_out() -> None:
     assert result["accuracy_teacher"] is None
     assert result["tar_given_landmarks"] is None
     assert result["landmark_error"] == pytest.approx(np.sqrt(8) / 20)
+
+
+def test_all_pairs_count_strangers_that_no_pair_of_the_protocol_shows_together() -> None:
+    strangers = 30
+    names = (*pairs().names, *(f"{i}/{i}_0001.webp" for i in range(strangers)))
+    embeddings = np.array([[1, 0], [0.8, 0.6], [0, 1]] + [[-1, 0]] * strangers, np.float32)
+    passes = Passes(embeddings, {}, np.full(len(names), np.nan))
+    result = figures(passes, replace(pairs(), names=names))
+    assert result["tar"]["0"] == 100  # the one stranger of the protocol's pairs is unlike
+    assert result["tar_all_pairs"]["1e-2"] == 0  # most of all pairs are strangers who look alike
 
 
 def test_figures_count_a_missed_photo_as_errors_of_its_pairs() -> None:
