@@ -142,13 +142,11 @@ def test_samples_in_parts_of_cells_are_the_finer_grids_unshuffled() -> None:
     grid = grid_points(28)
     ramps = torch.stack(torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")[::-1])[None]
     finer = by_face(sample(ramps, grid.expand(2, -1, -1), 2, 28), None)
-    parts = by_face(sample(ramps, parts_of_cells(grid, 2).expand(2, -1, -1), 2, 14), None)
+    sampled = sample(ramps, parts_of_cells(grid, 2).expand(2, -1, -1), 2, 14)
+    parts = by_face(sampled, None)
     assert parts.shape == (2, 8, 14, 14)
     torch.testing.assert_close(parts, torch.nn.functional.pixel_unshuffle(finer, 2))
-    places = places_of(torch.tensor([0, 0]), 1)
-    torch.testing.assert_close(
-        by_face(sample(ramps, parts_of_cells(grid, 2).expand(2, -1, -1), 2, 14), places), parts
-    )
+    torch.testing.assert_close(by_face(sampled, places_of(torch.tensor([0, 0]), 1)), parts)
 
 
 def test_a_face_is_embedded_the_same_wherever_it_stands() -> None:

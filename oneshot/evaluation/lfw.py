@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.evaluation.data import Pairs
-from oneshot.evaluation.verification import Verification, all_pairs_thresholds, cosine, tar_at, verify
+from oneshot.evaluation.verification import all_pairs_thresholds, cosine, tar_at, verify
 from oneshot.types import Detected, Faces, Image
 
 Floats = NDArray[np.floating]
@@ -135,14 +135,16 @@ def figures(passes: Passes, pairs: Pairs) -> dict[str, Any]:
     hangs on the three likest of 3,000 different pairs; `tar_all_pairs` is of the same-person pairs at the
     thresholds that every pair of photos of different people gives.
     """
-    own = _verify(passes.embeddings, pairs)
+    scores = _scores(passes.embeddings, pairs)
+    own = verify(scores, pairs.same, pairs.fold)
     parts = {
-        name: _verify(passes.aligned[name], pairs) if name in passes.aligned else None
+        name: verify(_scores(passes.aligned[name], pairs), pairs.same, pairs.fold)
+        if name in passes.aligned
+        else None
         for name in ("given_landmarks", "teacher")
     }
     measured = passes.landmark_error[~np.isnan(passes.landmark_error)]
     thresholds = all_pairs_thresholds(passes.embeddings, pairs.people)
-    genuine = cosine(passes.embeddings[pairs.first], passes.embeddings[pairs.second])[pairs.same]
     return {
         "accuracy": own.accuracy,
         "std": own.std,
@@ -150,7 +152,7 @@ def figures(passes: Passes, pairs: Pairs) -> dict[str, Any]:
         "tar": own.tar,
         "threshold": own.threshold,
         "threshold_all_pairs": thresholds,
-        "tar_all_pairs": {far: 100 * tar_at(threshold, genuine) for far, threshold in thresholds.items()},
+        "tar_all_pairs": {far: 100 * tar_at(limit, scores[pairs.same]) for far, limit in thresholds.items()},
         "missed": int(np.isnan(passes.embeddings).any(1).sum()),
         "missed_pairs": own.missed_pairs,
         "photos": len(pairs.names),
@@ -161,5 +163,5 @@ def figures(passes: Passes, pairs: Pairs) -> dict[str, Any]:
     }
 
 
-def _verify(embeddings: Floats, pairs: Pairs) -> Verification:
-    return verify(cosine(embeddings[pairs.first], embeddings[pairs.second]), pairs.same, pairs.fold)
+def _scores(embeddings: Floats, pairs: Pairs) -> Floats:
+    return cosine(embeddings[pairs.first], embeddings[pairs.second])

@@ -23,7 +23,8 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
         net: changed in place.
         state: of an `OneShotNet` of another shape.
     """
-    state = _bridge_at_width(_samples_in_parts(_channels_that_stay(state, net), net), net)
+    for brought in (_channels_that_stay, _samples_in_parts, _bridge_at_width):
+        state = brought(state, net)
     own = net.state_dict()
     fitting = {k: state[k] if k in state and state[k].shape == v.shape else v for k, v in own.items()}
     fitting |= _at_rank(state, own)
@@ -112,8 +113,8 @@ PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")
 
 def _samples_in_parts(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Tensor]:
     """The same network, given one sample in each of the fine cells, with as many as `net` takes."""
-    own, state, filters = net.state_dict(), dict(state), "bridge.down_fine.weight"
-    if not all(filters in weights for weights in (state, own)):
+    state, filters = dict(state), "bridge.down_fine.weight"
+    if filters not in state:
         return state
     channels = len(state["thin2.weight"] if "thin2.weight" in state else state["backbone.stem.weight"])
     if state[filters].shape[1] == channels:
