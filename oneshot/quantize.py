@@ -37,6 +37,7 @@ LAYERS = {
     "bridge-squeeze": ("bridge.squeeze",),
     "bridge-mix": ("bridge.mix",),
     "bridge-out": ("bridge.out",),
+    "stem-bridge": ("bridge.lift", "bridge.look"),
     "deep": ("deep.",),
     "linear": (),
 }
@@ -45,7 +46,7 @@ LAYERS = {
 PAYS = ("bridge-down", "bridge-mix", "linear", "refinement")
 """What is sooner in 8 bits on a processor that has 8-bit products, and hardly changes embeddings.
 
-The backbone gains nothing there, and its boxes would move; the rest of the bridge and the deep half's own
+The backbone gains nothing there, and its boxes would move; the rest of either bridge and the deep half's own
 convolutions change embeddings most, and are little of the work.
 """
 

@@ -39,11 +39,14 @@ from oneshot.runtime.onnx import OnnxBackend
 from oneshot.training.checkpoint import NAME
 from oneshot.training.config import TrainConfig, load_config
 from oneshot.training.crops import Crops, load_crops
+from oneshot.training.first_fit import fit_stem_bridge
 from oneshot.training.identity import VALIDATION_SCALES, IdentityStage
 from oneshot.training.loop import train
 from oneshot.types import Image
 
 CONFIG = Path(__file__).resolve().parent / "configs" / "identity.toml"
+LATER: dict[str, Any] = {"fine_blocks": 2, "bridge": 96}
+"""Hints at 14x14, which coarser samples serve, too."""
 VARIANTS = {
     "base": NetworkConfig(),
     "stem-64": NetworkConfig(stem=64),
@@ -54,22 +57,24 @@ VARIANTS = {
     "fire": NetworkConfig(form="fire"),
     "cell": NetworkConfig(form="cell", share3x3_top=0.5),
     "thin-24": NetworkConfig(thin=(16, 24, 0)),
+    "thin-8-32": NetworkConfig(thin=(8, 32, 0)),
     "stem-once": NetworkConfig(thin=(0, 32, 0), fine_parts=1),
-    "stride-8": NetworkConfig(thin=(16, 32, 48), share3x3_top=0.25),
-    "rank-full": NetworkConfig(bridge_rank=0),
-    "bridge-64": NetworkConfig(bridge=64, bridge_rank=32),
+    "bridge-64": NetworkConfig(bridge=64),
     "blocks-4": NetworkConfig(deep_blocks=4),
     "blocks-2": NetworkConfig(deep_blocks=2),
     "rectified": NetworkConfig(deep_relu=True),
-    "hints-later": NetworkConfig(fine_blocks=0),
-    "hints-late": NetworkConfig(fine_blocks=1),
-    "fine-32": NetworkConfig(bridge_fine=32),
+    "hints-14x14": NetworkConfig(**LATER),
+    "hints-later": NetworkConfig(**LATER | {"fine_blocks": 0}),
+    "14x14-rank-full": NetworkConfig(**LATER, bridge_rank=0),
+    "14x14-fine-32": NetworkConfig(**LATER, bridge_fine=32),
+    "14x14-stride-8": NetworkConfig(**LATER, thin=(16, 32, 48), share3x3_top=0.25),
     "small": NetworkConfig(share3x3=0.125, thin=(16, 24, 0), deep_blocks=4),
     "nano": NetworkConfig(  # scripts/configs/nano.toml's
         fine_parts=1,
         share3x3=0.125,
         squeeze_top=(24, 32, 48),
         expand_top=(64, 128, 192),
+        bridge=96,
         bridge_fine=32,
         bridge_rank=32,
         deep_blocks=5,
@@ -103,7 +108,10 @@ def fresh(config: TrainConfig) -> OneShotNet:
 def trained(config: TrainConfig, crops: Crops, out: Path) -> tuple[Path, dict[str, float]]:
     """Weights and held-out figures of a run, which goes on where one was cut off."""
     stage = IdentityStage(config, crops)  # its own: where the teacher's hints end, the deep half begins
-    path = train(config, stage, fresh(config), out, (out / NAME).is_file(), CONSOLE)
+    net, resume = fresh(config), (out / NAME).is_file()
+    if not resume:
+        fit_stem_bridge(net, stage)
+    path = train(config, stage, net, out, resume, CONSOLE)
     with (out / "log.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == "evaluation"]
     return path, {row["name"]: float(row["value"]) for row in rows if int(row["step"]) == config.steps}

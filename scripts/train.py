@@ -27,6 +27,7 @@ def main() -> None:
     from oneshot.training.config import TrainConfig, load_config
     from oneshot.training.detection import DetectionStage
     from oneshot.training.distil import DistilStage
+    from oneshot.training.first_fit import fit_stem_bridge
     from oneshot.training.identity import IdentityStage
     from oneshot.training.joint import JointStage
     from oneshot.training.loop import Stage, train
@@ -49,7 +50,13 @@ def main() -> None:
             "joint": JointStage,
         }
         net = start_network(config.network, models, start)
-        written = train(config, stages[config.stage](config), net, out, resume, console)
+        stage = stages[config.stage](config)
+        identity = stage.identity if isinstance(stage, JointStage) else stage
+        if isinstance(identity, IdentityStage) and not resume:
+            fitted = fit_stem_bridge(net, identity)
+            if fitted is not None:
+                console.print(f"bridge: least squares explain {fitted:.3f} of the teacher's features")
+        written = train(config, stage, net, out, resume, console)
     console.print(f"weights: {written}")
 
 

@@ -20,6 +20,7 @@ from oneshot.models.align import (
     grid_points,
     parts_of_cells,
     places_of,
+    pose_of,
     sample,
     template_to_image,
 )
@@ -82,6 +83,16 @@ def test_alignment_inverts_a_similarity() -> None:
     torch.testing.assert_close(apply_similarity(transform, TEMPLATE), landmarks, atol=1e-3, rtol=0)
     expected = scale * grid_points(14) @ turn.T + shift
     torch.testing.assert_close(apply_similarity(transform, grid_points(14))[0], expected, atol=1e-3, rtol=0)
+
+
+def test_a_pose_says_how_large_and_how_far_turned() -> None:
+    angle = torch.tensor([0.0, 0.4, -1.0])
+    transform = torch.stack((2.0 * angle.cos(), -2.0 * angle.sin(), angle, angle), 1)
+    expected = torch.stack((torch.ones(3), torch.full((3,), np.log(2.0)), angle.cos() - 1, -angle.sin()), 1)
+    torch.testing.assert_close(pose_of(transform), expected)
+    # No size of a face, nor none at all, is beyond what it can say.
+    assert pose_of(torch.zeros(1, 4)).isfinite().all()
+    assert pose_of(1e6 * transform)[:, 1].max() < 1.5
 
 
 def test_numpy_and_torch_align_alike() -> None:
@@ -269,7 +280,7 @@ def test_a_shorter_deep_half_starts_from_the_teachers_blocks() -> None:
     assert deep(torch.zeros(2, 48, 14, 14)).shape == (2, 1000)
 
 
-@pytest.mark.parametrize("fine_blocks", [0, 1, 2])
+@pytest.mark.parametrize("fine_blocks", [0, 1, 2, 3, 4])
 def test_hints_and_the_deep_half_make_the_teacher(fine_blocks: int) -> None:
     """Wherever the two meet, what the one gives is what the other begins with."""
     torch.manual_seed(0)
@@ -315,7 +326,7 @@ def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float
         {"thin": (0, 8)},
         {"fine_parts": 0},
         {"deep_blocks": 7},
-        {"fine_blocks": 3},
+        {"fine_blocks": 5},
     ],
 )
 def test_impossible_shapes_are_one_sentence(wrong: dict[str, float]) -> None:

@@ -15,7 +15,7 @@ from oneshot.types import Image
 
 quantize_onnx = load_script("quantize_onnx")
 
-BRIDGE = ["bridge-down", "bridge-mix", "bridge-out"]
+BRIDGE = ["bridge-out", "stem-bridge"]
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +44,13 @@ def test_the_layers_are_chosen_by_their_modules(exact: Path) -> None:
     kinds = {node.name: node for node in model.graph.node}
     bridge = [kinds[name] for name in convolutions(model, BRIDGE)]
     weights = {n.input[1].split("_net.")[1] for n in bridge if n.op_type == "Conv"}
-    assert weights == {"bridge.down_fine.weight", "bridge.mix.weight", "bridge.out.weight"}
-    assert [n.op_type for n in bridge].count("Relu") == 2
+    assert weights == {"bridge.lift.weight", "bridge.look.weight", "bridge.out.weight"}
+    assert [n.op_type for n in bridge].count("Relu") == 1  # the other reads the pose, too
     stem = [kinds[name].op_type for name in convolutions(model, ["stem"])]
     assert stem == ["Conv", "Relu", "MaxPool"]  # the pool reads nothing else
     assert convolutions(model, ["linear"]) == []
     # Two layers a block, two more in the attention of three of them, and the last layer.
-    assert len(products(model)) == 10 * 2 + 3 * 2 + 1 and products(model)[-1].endswith("_MatMul")
+    assert len(products(model)) == 12 * 2 + 3 * 2 + 1 and products(model)[-1].endswith("_MatMul")
 
 
 def test_what_is_quantized_and_what_is_not(exact: Path, photos: list[Image], tmp_path: Path) -> None:
@@ -58,10 +58,10 @@ def test_what_is_quantized_and_what_is_not(exact: Path, photos: list[Image], tmp
     quantize(exact, out, photos, [*BRIDGE, "linear"], side=320)
     model = onnx.load(out)
     small = {t.name for t in model.graph.initializer if t.data_type == TensorProto.INT8 and len(t.dims) > 1}
-    assert sum("bridge." in name for name in small) == 3 and len(small) == 3 + 27
+    assert sum("bridge." in name for name in small) == 3 and len(small) == 3 + 31
     assert not [name for name in small if "backbone" in name or "refinement" in name]
     assert out.stat().st_size < 0.45 * exact.stat().st_size
-    assert OneShot(out).info["int8"] == [*BRIDGE, "linear"]
+    assert OneShot(out).info["int8"] == sorted([*BRIDGE, "linear"])
     assert OneShot(out).thresholds == OneShot(exact).thresholds
     for photo in photos:
         before, after = (OneShot(path, threads=1, side=320)(photo) for path in (exact, out))

@@ -42,12 +42,12 @@ def test_the_variants_say_what_they_are_of() -> None:
     assert len(rank.VARIANTS) >= 8 and rank.VARIANTS["base"] == NetworkConfig()
     fire = OneShotNet(rank.VARIANTS["3x3-eighth"]).backbone.fire3
     assert fire.expand1x1.weight.shape == (112, 16, 1, 1) and fire.expand3x3.weight.shape == (16, 16, 3, 3)
-    fire = OneShotNet(rank.VARIANTS["stride-8"]).backbone.fire4
+    fire = OneShotNet(rank.VARIANTS["14x14-stride-8"]).backbone.fire4
     assert fire.expand1x1.weight.shape == (192, 32, 1, 1) and fire.expand3x3.weight.shape == (64, 32, 3, 3)
 
 
 def test_a_shape_with_every_option_exports(tmp_path: Path) -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(2)
     net = OneShotNet(NetworkConfig(stem=16, dwc=True, share3x3=0.25, bridge=48, deep_blocks=3)).eval()
     torch.nn.init.normal_(net.head.out[0].weight, std=0.5)  # type: ignore[arg-type]
     export_onnx(net, tmp_path / "net.onnx", rank.INFO)
@@ -114,10 +114,10 @@ def test_every_variant_is_taught_where_its_own_deep_half_begins(
 
     monkeypatch.setattr(rank, "train", spy)
     settings = [f"data={folders[0]}", f"models={folders[1]}", "batch=8"]
-    for name in ("hints-later", "hints-late", "base"):
+    for name in ("hints-later", "hints-14x14", "base"):
         rank.main(["--out", str(tmp_path / name), "--variants", name, "--steps", "2", *settings])
     # With all the teacher's blocks and its own features, a fresh deep half is the teacher.
-    assert seen.keys() == {0, 1, 2} and min(seen.values()) > 0.999
+    assert seen.keys() == {0, 2, 4} and min(seen.values()) > 0.999
 
 
 def test_what_is_wrong_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

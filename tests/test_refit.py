@@ -11,7 +11,8 @@ from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.refit import READERS, start_from
 from oneshot.models.weights import save_weights, start_network
 
-WHOLE = NetworkConfig(share3x3=0.5, share3x3_top=0.5, thin=(0, 32, 0), fine_parts=1)
+LATER = NetworkConfig(bridge=96, fine_blocks=2)
+WHOLE = replace(LATER, share3x3=0.5, share3x3_top=0.5, thin=(0, 32, 0), fine_parts=1)
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +69,11 @@ def test_a_bridge_keeps_its_filters_as_far_as_its_rank_goes(whole: OneShotNet) -
 
 @pytest.mark.parametrize("rank", [0, 48])
 def test_a_wider_bridge_begins_as_the_one_that_was(rank: int) -> None:
-    given = OneShotNet(NetworkConfig(bridge=32, bridge_fine=16, bridge_rank=rank))
+    given = OneShotNet(replace(LATER, bridge=32, bridge_fine=16, bridge_rank=rank))
     with torch.no_grad():
         for _ in range(3):  # statistics that are not those of a fresh bridge
             given.bridge(2 * torch.randn(8, 64, 28, 28) + 1, torch.randn(8, 32, 14, 14))
-    wider = OneShotNet(NetworkConfig(bridge=48, bridge_fine=40, bridge_rank=rank))
+    wider = OneShotNet(replace(LATER, bridge=48, bridge_fine=40, bridge_rank=rank))
     start_from(wider, given.state_dict())
     fine, coarse = torch.randn(2, 64, 28, 28), torch.randn(2, 32, 14, 14)
     with torch.no_grad():
@@ -180,11 +181,11 @@ def test_the_channels_that_go_are_those_that_hardly_counted(whole: OneShotNet) -
 
 
 def test_more_samples_in_a_cell_begin_as_the_mean_of_them() -> None:
-    given = OneShotNet(NetworkConfig(fine_parts=1))
+    given = OneShotNet(replace(LATER, fine_parts=1))
     with torch.no_grad():
         for _ in range(3):
             given.bridge(2 * torch.randn(8, 16, 28, 28) + 1, torch.randn(8, 32, 14, 14))
-    finer = OneShotNet(NetworkConfig(fine_parts=2)).eval()
+    finer = OneShotNet(replace(LATER, fine_parts=2)).eval()
     start_from(finer, given.eval().state_dict())
     fine = 2 * torch.randn(2, 16, 1, 28, 28) + torch.randn(2, 16, 4, 28, 28)
     coarse = torch.randn(2, 32, 14, 14)

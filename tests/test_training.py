@@ -30,6 +30,7 @@ from oneshot.training.config import TrainConfig, from_dict, load_config, to_dict
 from oneshot.training.crops import Crops, load_crops, split_by_person
 from oneshot.training.distil import DistilStage
 from oneshot.training.ema import refresh_statistics
+from oneshot.training.first_fit import fit_stem_bridge
 from oneshot.training.identity import IdentityStage, refinements
 from oneshot.training.joint import pick_faces
 from oneshot.training.muon import Muon, orthogonal
@@ -141,7 +142,26 @@ def test_a_frozen_trunk_leaves_detection_as_it_was(
     same = {name for name, value in written.items() if torch.equal(value, start[name].to(value.dtype))}
     still = {name for name in written if name.startswith(("backbone.", "head."))}
     assert len(still) > 40 and still <= same
-    assert not same & {"thin4.weight", "bridge.mix.weight", "refinement.down1.weight", "deep.out.weight"}
+    assert not same & {"thin4.weight", "bridge.lift.weight", "refinement.down1.weight", "deep.out.weight"}
+
+
+def test_a_stem_bridge_begins_with_what_least_squares_find(folders: tuple[Path, Path]) -> None:
+    config = tiny(folders)
+    stage = IdentityStage(config)
+    torch.manual_seed(0)
+    net = start_network(config.network, Path(config.models), None)
+    explained = fit_stem_bridge(net, stage)
+    assert explained is not None and 0.8 < explained < 1  # both stems are small linear filters
+    views, truth = next(stage.views(stage.rows(0), torch.Generator().manual_seed(0)))
+    with torch.no_grad():
+        hints = stage.teacher(stage.teacher.crop(views, truth))[0]
+        found = net.eval().bridge(*net.samples(net.sampled_maps(views), truth))
+    error = (found - hints).square().mean((0, 2, 3)) / hints.var((0, 2, 3))
+    assert 1 - float(error.mean()) > 0.8
+    # What is trained already stays, and so does what is no such bridge.
+    assert fit_stem_bridge(net, stage) is None
+    other = replace(config.network, fine_blocks=2)
+    assert fit_stem_bridge(start_network(other, Path(config.models), None), stage) is None
 
 
 def test_training_learns_the_teacher(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -269,11 +289,14 @@ def test_number_formats_and_compiled_parts_give_the_same_losses(
     assert len(compiled) == 2
 
 
-@pytest.mark.parametrize(("stage", "shaped"), [("identity", False), ("joint", True)])
-def test_landmarks_shape_the_maps_in_stage_3_alone(
-    folders: tuple[Path, Path], stage: str, shaped: bool
+@pytest.mark.parametrize(
+    ("stage", "fine_blocks", "shaped"), [("identity", 2, False), ("identity", 4, True), ("joint", 2, True)]
+)
+def test_landmarks_shape_the_maps_that_identity_does_not_have_to_itself(
+    folders: tuple[Path, Path], stage: str, fine_blocks: int, shaped: bool
 ) -> None:
     config = tiny(folders, stage=stage, precision="fp32")
+    config = replace(config, network=replace(config.network, fine_blocks=fine_blocks))
     net = start_network(config.network, Path(config.models), None).train()
     torch.nn.init.normal_(net.refinement.out.weight, std=0.01)
     IdentityStage(config).losses(net, 0)["landmarks"].backward()

@@ -48,6 +48,24 @@ def _crossed(points: Tensor) -> Tensor:
     return torch.stack((torch.stack((x, y, one, zero)), torch.stack((y, -x, zero, one))), 2).flatten(1)
 
 
+POSE = 4
+"""How many numbers `pose_of` gives."""
+
+LARGEST, SMALLEST = 4.0, 0.15
+"""Pixels a template pixel, beyond which `pose_of` does not tell sizes apart: training shows no such faces."""
+
+
+def pose_of(transform: Tensor) -> Tensor:
+    """What a linear function of samples may depend on, of transforms (N, 4): (N, POSE).
+
+    One, the logarithm of the scale, and the cosine (less one) and sine of how far the face is turned.
+    """
+    scale = pixels_per_template_pixel(transform).unsqueeze(1).clamp(min=1e-6)
+    turn = transform[:, :2] / scale
+    size = scale.clamp(SMALLEST, LARGEST).log()
+    return torch.cat((torch.ones_like(size), size, turn[:, :1] - 1, turn[:, 1:]), 1)
+
+
 def apply_similarity(transform: Tensor, points: Tensor) -> Tensor:
     """Template points (P, 2) or (N, P, 2) to image pixels (N, P, 2) by transforms (N, 4)."""
     with torch.autocast(points.device.type, enabled=False):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from oneshot.models.network import OneShotNet
+from oneshot.models.stem_bridge import StemBridge
 
 
 class Rows(nn.Module):
@@ -96,15 +97,10 @@ def fold(net: OneShotNet) -> OneShotNet:
     _fold_before(refinement.norm, refinement.thin)
     refinement.norm = nn.Identity()
     if net.config.form == "aligned":
-        bridge: Any = folded.bridge
-        bridge.down_fine, bridge.norm_down = (
-            fuse_conv_bn_eval(bridge.down_fine, bridge.norm_down),
-            nn.Identity(),
-        )
-        bridge.mix, bridge.norm_mix = fuse_conv_bn_eval(bridge.mix, bridge.norm_mix), nn.Identity()
-        if net.config.bridge_rank:  # then no padding comes between the coarse samples' norm and a layer
-            _fold_before(bridge.norm_coarse, bridge.squeeze)
-            bridge.norm_coarse = nn.Identity()
+        if isinstance(folded.bridge, StemBridge):
+            _fold_stem_bridge(folded.bridge)
+        else:
+            _fold_bridge(folded.bridge)
         blocks: Any = list(folded.deep.modules())
         for block in blocks:
             if isinstance(block, nn.GELU):
@@ -124,15 +120,43 @@ def fold(net: OneShotNet) -> OneShotNet:
     return folded
 
 
-def _fold_before(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> None:
-    """A batch-norm of a 1x1 convolution's last inputs, or of all, becomes part of its weights and bias."""
+def _fold_bridge(bridge: Any) -> None:
+    for layer, norm in (("down_fine", "norm_down"), ("mix", "norm_mix")):
+        _fold_after(bridge, layer, norm)
+    if isinstance(bridge.squeeze, nn.Conv2d):  # then no padding comes between the coarse samples' norm and it
+        _fold_before(bridge.norm_coarse, bridge.squeeze)
+        bridge.norm_coarse = nn.Identity()
+
+
+def _fold_stem_bridge(bridge: Any) -> None:
+    _fold_before(bridge.norm, bridge.linear)
+    _fold_before(bridge.norm, bridge.lift)
+    bridge.norm = nn.Identity()
+    bridge.pose.weight.data *= _scale_and_shift(bridge.norm_lift)[0][:, None]
+    for layer, norm in (("lift", "norm_lift"), ("look", "norm_look")):
+        _fold_after(bridge, layer, norm)
+
+
+def _fold_after(module: Any, layer: str, norm: str) -> None:
+    setattr(module, layer, fuse_conv_bn_eval(getattr(module, layer), getattr(module, norm)))
+    setattr(module, norm, nn.Identity())
+
+
+def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a batch-norm in evaluation does to each channel."""
     assert norm.running_var is not None and norm.running_mean is not None
     scale = norm.weight.data / torch.sqrt(norm.running_var + norm.eps)
-    shift = norm.bias.data - norm.running_mean * scale
-    columns = conv.weight.data[:, -len(scale) :]
-    moved = (columns * shift.view(1, -1, 1, 1)).sum((1, 2, 3))
-    conv.bias = nn.Parameter(moved if conv.bias is None else conv.bias.data + moved)
-    columns *= scale.view(1, -1, 1, 1)
+    return scale, norm.bias.data - norm.running_mean * scale
+
+
+def _fold_before(norm: nn.BatchNorm2d, layer: nn.Conv2d | nn.Linear) -> None:
+    """A batch-norm of the last inputs, or of all, of a 1x1 convolution or of a linear layer becomes part of
+    its weights and bias."""
+    scale, shift = _scale_and_shift(norm)
+    columns = layer.weight.data.flatten(1)[:, -len(scale) :]
+    moved = columns @ shift
+    layer.bias = nn.Parameter(moved if layer.bias is None else layer.bias.data + moved)
+    columns *= scale
 
 
 def _scale_rows(linear: nn.Linear, gamma: Tensor) -> None:

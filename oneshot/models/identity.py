@@ -115,7 +115,8 @@ class SmallMapDepthwise(nn.Conv2d):
 
 
 class DeepHalf(nn.Module):
-    """Stages 3 and 4 of EdgeNeXt-XX-Small and one linear layer: 48x14x14 features to 1000 numbers.
+    """Stages 3 and 4 of EdgeNeXt-XX-Small, what is asked for of the two before them, and one linear layer:
+    48x14x14 features, or 24x28x28, to 1000 numbers.
 
     EdgeFace-XXS (George et al. 2024, arXiv:2307.01838) is this network in timm's form; `start_from` copies
     its weights. Its last layer, 168 to 512, is folded with a fixed isometry into 168 to 1000, which keeps
@@ -125,7 +126,8 @@ class DeepHalf(nn.Module):
         blocks: of the six at 7x7, how many to keep: the last one, whose attention looks across the face, and
             of the rest those that are missed most. They keep the names, and so the weights, that they have
             there.
-        fine_blocks: of the two at 14x14, which end stage 2, with how many to begin.
+        fine_blocks: of the two at 14x14, which end stage 2, with how many to begin; 3 or 4: both, and one or
+            two at 28x28, which end stage 1.
         relu: rectify where the teacher has its smooth GELU, which takes a tenth of this half's time.
     """
 
@@ -134,29 +136,34 @@ class DeepHalf(nn.Module):
         import timm
 
         whole: Any = timm.create_model("edgenext_xx_small", num_classes=0)
-        fine: Any = list(whole.stages[1].blocks.named_children())
-        self.stage2 = nn.Sequential(OrderedDict(fine[len(fine) - fine_blocks :]))
+        self.stage1 = _last(whole.stages[0].blocks, max(0, fine_blocks - 2))
+        self.down2: nn.Module = whole.stages[1].downsample if fine_blocks > 2 else nn.Identity()
+        self.stage2 = _last(whole.stages[1].blocks, min(2, fine_blocks))
         self.stage3: nn.Module = whole.stages[2]
         all_blocks: Any = self.stage3.blocks
         kept = set(range(len(all_blocks))) - set(SPARED[: len(all_blocks) - blocks])
         self.stage3.blocks = nn.Sequential(OrderedDict((str(i), all_blocks[i]) for i in sorted(kept)))
         self.stage4: nn.Module = whole.stages[3]
         for block in self.modules():
-            if isinstance(getattr(block, "conv_dw", None), nn.Conv2d):
-                _learn_as_matrices(block)
             if relu and isinstance(getattr(block, "act", None), nn.GELU):
                 block.act = nn.ReLU()
+        for stage in (self.stage2, self.stage3, self.stage4):
+            for block in stage.modules():
+                if isinstance(getattr(block, "conv_dw", None), nn.Conv2d):
+                    _learn_as_matrices(block)
         self.norm = nn.LayerNorm(168, eps=1e-6)
         self.out = nn.Linear(168, EMBEDDING)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, 48, 14, 14) to (N, 1000), not normalised."""
-        x = self.stage4(self.stage3(self.stage2(features)))
+        """(N, 48, 14, 14) or (N, 24, 28, 28) to (N, 1000), not normalised."""
+        x = self.stage4(self.stage3(self.stage2(self.down2(self.stage1(features)))))
         return self.out(self.norm(x.mean((2, 3))))
 
     def start_from(self, state: dict[str, Tensor], isometry: Tensor) -> None:
         """Copy EdgeFace-XXS's deep half; `isometry` (1000, 512) has orthonormal columns."""
         parts: dict[str, nn.Module] = {
+            "stages.0.blocks.": self.stage1,
+            "stages.1.downsample.": self.down2,
             "stages.1.blocks.": self.stage2,
             "stages.2.": self.stage3,
             "stages.3.": self.stage4,
@@ -167,6 +174,12 @@ class DeepHalf(nn.Module):
         with torch.no_grad():
             self.out.weight.copy_(isometry @ state["head.fc.weight"].float())
             self.out.bias.copy_(isometry @ state["head.fc.bias"].float())
+
+
+def _last(blocks: Any, count: int) -> nn.Sequential:
+    """The last so many of them, by the names they have among all."""
+    named = list(blocks.named_children())
+    return nn.Sequential(OrderedDict(named[len(named) - count :]))
 
 
 def _learn_as_matrices(block: Any) -> None:

@@ -14,12 +14,14 @@ from oneshot.models.align import (
     apply_similarity,
     by_face,
     by_slot,
+    pose_of,
     sample,
     template_to_image,
 )
 from oneshot.models.backbone import EXPAND_TOP, SQUEEZE_TOP, Backbone, Maps
 from oneshot.models.head import DetectionHead
 from oneshot.models.identity import EMBEDDING, Bridge, DeepHalf, FireTail, Refinement
+from oneshot.models.stem_bridge import StemBridge
 
 Form = Literal["aligned", "fire", "cell"]
 
@@ -36,10 +38,11 @@ class NetworkConfig:
         thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is,
             and no stride 8.
         fine_parts: how many samples a side are taken of stride 2 in each of the template's 28x28 cells.
-        bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank.
+        bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank; `StemBridge`, which takes
+            its place where the deep half begins at 28x28, has only the first.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
-        deep_blocks, fine_blocks, deep_relu: see `DeepHalf`; 1 to 6, and 0 to 2.
+        deep_blocks, fine_blocks, deep_relu: see `DeepHalf`; 1 to 6, and 0 to 4.
     """
 
     form: Form = "aligned"
@@ -48,7 +51,7 @@ class NetworkConfig:
     bypass: bool = False
     thin: tuple[int, int, int] = (16, 32, 0)
     fine_parts: int = 2
-    bridge: int = 96
+    bridge: int = 32
     bridge_fine: int = 96
     bridge_rank: int = 48
     head: int = 64
@@ -58,7 +61,7 @@ class NetworkConfig:
     squeeze_top: tuple[int, int, int] = SQUEEZE_TOP
     expand_top: tuple[int, int, int] = EXPAND_TOP
     deep_blocks: int = 6
-    fine_blocks: int = 2
+    fine_blocks: int = 4
     deep_relu: bool = False
 
     def __post_init__(self) -> None:
@@ -80,8 +83,13 @@ class NetworkConfig:
             raise OneShotError(f"network.refinements={self.refinements}: give 0 or more")
         if self.deep_blocks not in range(1, 7):
             raise OneShotError(f"network.deep_blocks={self.deep_blocks}: there are six; give 1 to 6")
-        if self.fine_blocks not in range(3):
-            raise OneShotError(f"network.fine_blocks={self.fine_blocks}: there are two; give 0 to 2")
+        if self.fine_blocks not in range(5):
+            raise OneShotError(f"network.fine_blocks={self.fine_blocks}: there are four; give 0 to 4")
+
+    @property
+    def stem_bridge(self) -> bool:
+        """Whether identity reads stride 2 alone, by a `StemBridge`."""
+        return self.form == "aligned" and self.fine_blocks > 2
 
     def as_dict(self) -> dict[str, object]:
         """As it is written into the weights' file."""
@@ -112,12 +120,13 @@ class OneShotNet(nn.Module):
         self.refinement = Refinement(t4 + t8)
         self.template = Template(parts=config.fine_parts)
         if config.form == "aligned":
-            self.bridge = Bridge(
-                config.fine_parts**2 * (t2 or w2),
-                t4 + t8,
-                config.bridge,
-                fine_width=config.bridge_fine,
-                rank=config.bridge_rank,
+            fine = config.fine_parts**2 * (t2 or w2)
+            self.bridge: StemBridge | Bridge = (
+                StemBridge(fine, config.bridge)
+                if config.stem_bridge
+                else Bridge(
+                    fine, t4 + t8, config.bridge, fine_width=config.bridge_fine, rank=config.bridge_rank
+                )
             )
             self.deep = DeepHalf(config.deep_blocks, config.fine_blocks, config.deep_relu)
         elif config.form == "fire":
@@ -149,14 +158,17 @@ class OneShotNet(nn.Module):
     def samples(
         self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Aligned samples (N, F, 28, 28) and (N, C, 14, 14): of stride 2, and of what is coarser, joined.
+        """What the bridge takes: aligned samples (N, F, 28, 28) of stride 2, and what it is to have beside.
 
         F is `fine_parts` squared times the channels of the map: the samples of each of the 28x28 cells.
+        Beside: each face's pose for a `StemBridge`; for others samples (N, C, 14, 14) of what is coarser.
         """
-        transform = by_slot(template_to_image(landmarks, self.template.landmarks), places)
-        fine = sample(sampled[0], apply_similarity(transform, self.template.fine), 2, 28)
-        coarse = self.coarse_samples(sampled, transform, self.template.grid14)
-        return by_face(fine, places), by_face(coarse, places)
+        faces = template_to_image(landmarks, self.template.landmarks)
+        transform = by_slot(faces, places)
+        fine = by_face(sample(sampled[0], apply_similarity(transform, self.template.fine), 2, 28), places)
+        if self.config.stem_bridge:
+            return fine, pose_of(faces)
+        return fine, by_face(self.coarse_samples(sampled, transform, self.template.grid14), places)
 
     def coarse_samples(self, sampled: tuple[Tensor, ...], transform: Tensor, grid: Tensor) -> Tensor:
         """Strides 4 and 8 (B, C, K, 14, 14) on a grid of the template, moved by transforms (B * K, 4)."""

@@ -145,13 +145,16 @@ def start_network(config: NetworkConfig, models: Path, start: Path | None) -> On
     """A network to train: from earlier weights of ours, or from ImageNet and the teacher's deep half.
 
     Parts of `start` that do not fit are brought into shape, or left at their fresh values: see `refit`. What
-    it lacks of the deep half's blocks is the teacher's.
+    it lacks of the deep half's blocks is the teacher's; all of them are, where the bridge is of another kind.
     """
     from oneshot.training.teacher import isometry, load_state
 
     net = OneShotNet(config)
     if start is not None:
-        given = load_network(start)[0].state_dict()
+        other = load_network(start)[0]
+        given = other.state_dict()
+        if other.config.stem_bridge != config.stem_bridge:
+            given = {k: v for k, v in given.items() if not k.startswith(("bridge.", "deep."))}
         if config.form == "aligned" and any(f"deep.{name}" not in given for name in net.deep.state_dict()):
             net.deep.start_from(load_state(models / "edgeface_xxs.safetensors"), isometry())
         start_from(net, given)

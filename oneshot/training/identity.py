@@ -114,9 +114,10 @@ class IdentityStage:
                 images = images.contiguous(memory_format=torch.channels_last)
                 thin = net.sampled_maps(images)
                 noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
-                # Alone, identity has the maps to itself, which is a twentieth sooner; stage 3 shapes them
-                # for the landmarks, too.
-                own_maps = thin if config.stage == "joint" else tuple(m.detach() for m in thin)
+                # Alone, identity has the maps that it reads to itself, which is a twentieth sooner; stage 3
+                # shapes them for the landmarks, too.
+                shared = config.stage == "joint" or config.network.stem_bridge
+                own_maps = thin if shared else tuple(m.detach() for m in thin)
                 corrections = refinements(net, own_maps, noisy, config.corrections)
                 near = jitter_landmarks(truth, rng, 0.05, 0.03)
                 chosen = (torch.rand(len(truth), 1, 1, generator=rng) < own).to(self.device)

@@ -8,7 +8,7 @@ from oneshot.models.align import pixels_per_template_pixel, template_to_image
 
 
 def hint_loss(features: Tensor, hints: Tensor) -> Tensor:
-    """Smooth L1 at every grid point between the bridge's output and the teacher's features (N, C, 14, 14).
+    """Smooth L1 at every grid point between the bridge's output and the teacher's features (N, C, H, W).
 
     Both are divided by the batch's deviation of each of the teacher's channels, so that all weigh alike.
     """

@@ -42,7 +42,7 @@ class Teacher(nn.Module):
 
     Args:
         state: its weights, by timm's names.
-        fine_blocks: how many of stage 2's two blocks come after the hints (`DeepHalf`).
+        fine_blocks: how many of the first two stages' blocks come after the hints (`DeepHalf`).
     """
 
     rotation: Tensor
@@ -74,12 +74,13 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Aligned crops, RGB 0..255, to hints (B, 48, 14, 14) and targets (B, 1000), L2-normalised."""
-        x = (crops - 127.5) / 127.5
-        stage2 = self.net.stages[1]
-        hints = stage2.downsample(self.net.stages[0](self.net.stem(x)))
-        first = len(stage2.blocks) - self.fine_blocks
-        hints = stage2.blocks[:first](hints)
-        fine = stage2.blocks[first:](hints)
-        deep = self.net.forward_head(self.net.stages[3](self.net.stages[2](fine)))
+        """Aligned crops, RGB 0..255, to hints and targets (B, 1000), L2-normalised.
+
+        Hints are (B, 48, 14, 14), or (B, 24, 28, 28) with more than two `fine_blocks`.
+        """
+        stage1, stage2 = self.net.stages[:2]
+        fine = nn.Sequential(*stage1.blocks, stage2.downsample, *stage2.blocks)
+        first = len(fine) - self.fine_blocks - (self.fine_blocks > 2)
+        hints = fine[:first](self.net.stem((crops - 127.5) / 127.5))
+        deep = self.net.forward_head(self.net.stages[3](self.net.stages[2](fine[first:](hints))))
         return hints.float(), F.normalize(F.normalize(deep.float(), dim=1) @ self.rotation.T, dim=1)

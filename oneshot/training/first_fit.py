@@ -1,0 +1,49 @@
+"""A stem bridge's linear part by least squares: what it would take training hours to come near."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from oneshot.models.network import OneShotNet
+from oneshot.models.stem_bridge import StemBridge
+from oneshot.training.identity import IdentityStage
+
+STEPS = 2
+RIDGE = 1e-2
+"""Added to each of the normal equations' own coefficients; the samples of a cell are much alike."""
+
+
+@torch.no_grad()
+def fit_stem_bridge(net: OneShotNet, stage: IdentityStage) -> float | None:
+    """Fit a `StemBridge` that maps nothing yet to the teacher's features, on the views of some steps.
+
+    Returns:
+        The share of the features' variance that it explains there; None where there is nothing to fit.
+    """
+    bridge = net.bridge if net.config.form == "aligned" else None
+    if not isinstance(bridge, StemBridge) or bool(bridge.linear.weight.any()):
+        return None
+    net.to(stage.device).eval()
+    seen = [part for step in range(STEPS) for part in _samples_and_hints(net, stage, step)]
+    samples, poses, hints = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    cells = samples.flatten(2).transpose(0, 1).flatten(1)
+    bridge.norm.running_mean = cells.mean(1)
+    bridge.norm.running_var = cells.var(1)
+    # Each cell's normalised samples and a one, times each number of its face's pose.
+    inputs = F.pad(bridge.norm(samples).flatten(2).transpose(1, 2), (0, 1), value=1.0)
+    rows = (poses[:, None, :, None] * inputs[:, :, None]).flatten(2).flatten(0, 1).double()
+    wanted = hints.flatten(2).transpose(1, 2).flatten(0, 1).double()
+    own = torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
+    found = torch.linalg.solve(rows.T @ rows + RIDGE * own, rows.T @ wanted)
+    by_pose = found.T.unflatten(1, (poses.shape[1], -1)).transpose(0, 1).float()
+    bridge.set_linear(by_pose[..., :-1], by_pose[..., -1])
+    return 1 - float(((rows @ found - wanted).square().mean(0) / wanted.var(0)).mean())
+
+
+def _samples_and_hints(net: OneShotNet, stage: IdentityStage, step: int) -> list[tuple[Tensor, ...]]:
+    """Of each canvas of a step: samples (N, F, 28, 28), poses (N, POSE), hints (N, 24, 28, 28)."""
+    rng = torch.Generator().manual_seed(step)
+    return [
+        (*net.samples(net.sampled_maps(views), truth), stage.teacher(stage.teacher.crop(views, truth))[0])
+        for views, truth in stage.views(stage.rows(step), rng)
+    ]
