@@ -48,6 +48,21 @@ def _crossed(points: Tensor) -> Tensor:
     return torch.stack((torch.stack((x, y, one, zero)), torch.stack((y, -x, zero, one))), 2).flatten(1)
 
 
+def apply_similarity(transform: Tensor, points: Tensor) -> Tensor:
+    """Template points (P, 2) or (N, P, 2) to image pixels (N, P, 2) by transforms (N, 4)."""
+    with torch.autocast(points.device.type, enabled=False):
+        if points.ndim == 2:
+            return (transform @ _crossed(points)).unflatten(1, (-1, 2))
+        p, q = transform[:, None, :1], transform[:, None, 1:2]
+        # (y, -x) turns a quarter: flip swaps, the signs follow.
+        return p * points + q * points.flip(-1) * points.new_tensor([1.0, -1.0]) + transform[:, None, 2:]
+
+
+def pixels_per_template_pixel(transform: Tensor) -> Tensor:
+    """The scale of transforms (N, 4), (N,)."""
+    return transform[:, :2].norm(dim=1)
+
+
 POSE = 4
 """How many numbers `pose_of` gives."""
 
@@ -64,21 +79,6 @@ def pose_of(transform: Tensor) -> Tensor:
     turn = transform[:, :2] / scale
     size = scale.clamp(SMALLEST, LARGEST).log()
     return torch.cat((torch.ones_like(size), size, turn[:, :1] - 1, turn[:, 1:]), 1)
-
-
-def apply_similarity(transform: Tensor, points: Tensor) -> Tensor:
-    """Template points (P, 2) or (N, P, 2) to image pixels (N, P, 2) by transforms (N, 4)."""
-    with torch.autocast(points.device.type, enabled=False):
-        if points.ndim == 2:
-            return (transform @ _crossed(points)).unflatten(1, (-1, 2))
-        p, q = transform[:, None, :1], transform[:, None, 1:2]
-        # (y, -x) turns a quarter: flip swaps, the signs follow.
-        return p * points + q * points.flip(-1) * points.new_tensor([1.0, -1.0]) + transform[:, None, 2:]
-
-
-def pixels_per_template_pixel(transform: Tensor) -> Tensor:
-    """The scale of transforms (N, 4), (N,)."""
-    return transform[:, :2].norm(dim=1)
 
 
 def grid_points(cells: int, reach: float = 1.0) -> Tensor:

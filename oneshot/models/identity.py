@@ -147,10 +147,10 @@ class DeepHalf(nn.Module):
         for block in self.modules():
             if relu and isinstance(getattr(block, "act", None), nn.GELU):
                 block.act = nn.ReLU()
-        for stage in (self.stage2, self.stage3, self.stage4):
-            for block in stage.modules():
-                if isinstance(getattr(block, "conv_dw", None), nn.Conv2d):
-                    _learn_as_matrices(block)
+        # Not stage 1: a matrix from all of 28x28 inputs to as many outputs would cost more than it spares.
+        for block in (*self.stage2.modules(), *self.stage3.modules(), *self.stage4.modules()):
+            if isinstance(getattr(block, "conv_dw", None), nn.Conv2d):
+                _learn_as_matrices(block)
         self.norm = nn.LayerNorm(168, eps=1e-6)
         self.out = nn.Linear(168, EMBEDDING)
 

@@ -20,7 +20,7 @@ def fit_stem_bridge(net: OneShotNet, stage: IdentityStage) -> float | None:
     Returns:
         The share of the features' variance that it explains there; None where there is nothing to fit.
     """
-    bridge = net.bridge if net.config.form == "aligned" else None
+    bridge = getattr(net, "bridge", None)
     if not isinstance(bridge, StemBridge) or bool(bridge.linear.weight.any()):
         return None
     net.to(stage.device).eval()

@@ -52,9 +52,15 @@ class Teacher(nn.Module):
         super().__init__()
         import timm
 
-        self.fine_blocks = fine_blocks
-        self.net: Any = timm.create_model("edgenext_xx_small", num_classes=512)
-        self.net.load_state_dict({k: v.float() for k, v in state.items()})
+        net: Any = timm.create_model("edgenext_xx_small", num_classes=512)
+        net.load_state_dict({k: v.float() for k, v in state.items()})
+        self.net: Any = net
+        stage1, stage2, stage3, stage4 = net.stages
+        fine = (*stage1.blocks, stage2.downsample, *stage2.blocks)
+        # Whoever has a block of stage 1 after the hints has the way down to stage 2 there, too.
+        first = len(fine) - fine_blocks - (fine_blocks > 2)
+        self.before = nn.Sequential(net.stem, *fine[:first])
+        self.after = nn.Sequential(*fine[first:], stage3, stage4)
         self.template = Template()
         self.register_buffer("rotation", isometry())
         self.register_buffer("grid", grid_points(TEMPLATE_SIDE))
@@ -78,9 +84,6 @@ class Teacher(nn.Module):
 
         Hints are (B, 48, 14, 14), or (B, 24, 28, 28) with more than two `fine_blocks`.
         """
-        stage1, stage2 = self.net.stages[:2]
-        fine = nn.Sequential(*stage1.blocks, stage2.downsample, *stage2.blocks)
-        first = len(fine) - self.fine_blocks - (self.fine_blocks > 2)
-        hints = fine[:first](self.net.stem((crops - 127.5) / 127.5))
-        deep = self.net.forward_head(self.net.stages[3](self.net.stages[2](fine[first:](hints))))
+        hints = self.before((crops - 127.5) / 127.5)
+        deep = self.net.forward_head(self.after(hints))
         return hints.float(), F.normalize(F.normalize(deep.float(), dim=1) @ self.rotation.T, dim=1)
