@@ -163,7 +163,7 @@ def run_lfw(args: argparse.Namespace) -> dict[str, Any]:
     pairs = data.lfw_pairs(args.data / "lfw_pairs.txt").every(args.every)
     network = _network(args)
     finder = {"landmarks": lambda: references.given_landmarks(args.peers, args.threads or 1)}
-    aligned, notes = _comparisons(args, finder)
+    aligned, notes = _comparisons(args, network, finder)
     landmarks = aligned.pop("landmarks", None)
     if landmarks is None:  # then there is nothing to run a recogniser on
         aligned, landmarks = {}, lambda photo: lfw.NO_LANDMARKS
@@ -204,7 +204,7 @@ def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], Detected], fl
 def run_pose(args: argparse.Namespace) -> dict[str, Any]:
     records, tar = data.pose_set(args.data)
     network = _network(args)
-    aligned, notes = _comparisons(args, {})
+    aligned, notes = _comparisons(args, network, {})
     named = {file.stem: references.squeezefaceposenet(file, args.threads or 1) for file in args.recogniser}
     keep = range(0, len(records), args.every)
     photos = ((tar[i], np.array(records[i]["kps"])) for i in keep)
@@ -225,7 +225,7 @@ def run_pose(args: argparse.Namespace) -> dict[str, Any]:
 def run_vggface2(args: argparse.Namespace) -> dict[str, Any]:
     photos = vggface2.pose_photos(args.data)
     network = None if args.fast else _network(args)
-    aligned, notes = _comparisons(args, {})
+    aligned, notes = _comparisons(args, network, {})
     aligned.pop("given_landmarks", None)  # the one pass end to end is enough
     named = {file.stem: CropRecogniser(file, args.threads) for file in args.recogniser}
     rows: dict[str, list[Any]] = {name: [] for name in (*aligned, *named)}
@@ -296,7 +296,7 @@ def _progress(name: str) -> accuracy.Progress:
 
 
 def _comparisons(
-    args: argparse.Namespace, more: dict[str, Callable[[], Any]]
+    args: argparse.Namespace, network: Model | None, more: dict[str, Callable[[], Any]]
 ) -> tuple[dict[str, Any], list[str]]:
     """The network's recogniser and its teacher at given landmarks, and `more`; notes on what is not there."""
     if args.fast:
@@ -310,7 +310,9 @@ def _comparisons(
     else:
         weights = weights_file(args.weights)
         more["given_landmarks"] = lambda: references.student(weights, args.side, args.min_side, threads)
-    more["teacher"] = lambda: references.teacher(models, threads)
+    facts = network.info if network else {}
+    recogniser = facts.get("network", {}).get("recogniser", "xxs")  # older files do not say
+    more["teacher"] = lambda: references.teacher(models, threads, recogniser)
     return references.available(more)
 
 

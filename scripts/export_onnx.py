@@ -18,7 +18,6 @@ from oneshot.evaluation.report import thresholds
 FACTS: dict[str, Any] = {
     "version": __version__,
     "licence": "code MIT; weights for research: see NOTICE",
-    "teacher": "EdgeFace-XXS (Idiap, BSD-3); its deep half is where ours starts from",
     "data": "public research photos of faces, see weights/README.md; no LFW image or person",
     "input": "RGB uint8, sides multiples of 32",
     "side": 640,
@@ -51,9 +50,11 @@ def main() -> None:
     net, trained = load_network(args.weights)
     if args.refinements is not None:
         net.config = replace(net.config, refinements=args.refinements)
+    teacher = f"EdgeFace-{net.config.recogniser.upper()}"
     info = {
         "name": args.name,
         **FACTS,
+        "teacher": f"{teacher} (Idiap, BSD-3); its deep half is where ours starts from",
         "stage": trained.get("stage"),
         "step": trained.get("step"),
         "score_threshold": args.score_threshold,

@@ -6,7 +6,7 @@ import json
 import tarfile
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -22,6 +22,8 @@ SIDE = 100
 
 class FakeNetwork:
     """Finds one face in the middle; who it is stands in the picture's brightness, and 0 is nobody."""
+
+    info: ClassVar = {"network": {"recogniser": "xs"}}
 
     def __init__(self, weights: Path | None = None, **settings: Any) -> None:
         self.score_threshold = 0.5
@@ -142,6 +144,7 @@ def test_lfw_says_what_it_cannot_compare(script: ModuleType, folder: Path) -> No
     assert result["accuracy"] == 100
     assert result["accuracy_teacher"] is None
     assert [note.split(" ")[0] for note in result["notes"]] == ["landmarks", "given_landmarks", "teacher"]
+    assert "edgeface_xs.safetensors" in result["notes"][2]  # the one that the network imitates
 
 
 def test_detection_writes_the_figures(script: ModuleType, folder: Path) -> None:

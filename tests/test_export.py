@@ -135,6 +135,7 @@ def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None
         {"thin": (0, 24, 0), "fine_blocks": 1},
         {"fine_blocks": 3, "fine_parts": 1},
         {"deep_blocks": 3, "fine_blocks": 0, "deep_relu": True},
+        {"recogniser": "xs", "deep_blocks": 9, "fine_blocks": 6},
     ],
 )
 def test_folding_changes_nothing(shape: dict[str, object]) -> None:

@@ -25,6 +25,7 @@ from oneshot.models.align import (
     template_to_image,
 )
 from oneshot.models.backbone import Backbone, Fire
+from oneshot.models.edgeface import EDGEFACE
 from oneshot.models.identity import DeepHalf, SmallMapDepthwise
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.one_pass import one_pass
@@ -280,13 +281,17 @@ def test_a_shorter_deep_half_starts_from_the_teachers_blocks() -> None:
     assert deep(torch.zeros(2, 48, 14, 14)).shape == (2, 1000)
 
 
-@pytest.mark.parametrize("fine_blocks", [0, 1, 2, 3, 4])
-def test_hints_and_the_deep_half_make_the_teacher(fine_blocks: int) -> None:
+@pytest.mark.parametrize(
+    ("recogniser", "blocks", "fine_blocks"),
+    [*(("xxs", 6, fine) for fine in range(5)), *(("xs", 9, fine) for fine in (0, 3, 4, 6))],
+)
+def test_hints_and_the_deep_half_make_the_teacher(recogniser: str, blocks: int, fine_blocks: int) -> None:
     """Wherever the two meet, what the one gives is what the other begins with."""
     torch.manual_seed(0)
-    state = timm.create_model("edgenext_xx_small", num_classes=512).state_dict()
-    hints, target = Teacher(state, fine_blocks)(torch.rand(2, 3, 112, 112) * 255)
-    deep = DeepHalf(fine_blocks=fine_blocks)
+    state = timm.create_model(EDGEFACE[recogniser].timm, num_classes=512).state_dict()
+    hints, target = Teacher(state, fine_blocks, recogniser)(torch.rand(2, 3, 112, 112) * 255)
+    assert hints.shape[1] == EDGEFACE[recogniser].hint_width(fine_blocks)
+    deep = DeepHalf(blocks, fine_blocks, recogniser=recogniser)
     deep.start_from(state, isometry())
     torch.testing.assert_close(F.normalize(deep.eval()(hints), dim=1), target, atol=1e-5, rtol=1e-4)
 
@@ -325,10 +330,12 @@ def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float
         {"expand_top": (64, 100, 192)},
         {"thin": (0, 8)},
         {"fine_parts": 0},
+        {"recogniser": "s"},
         {"deep_blocks": 7},
         {"fine_blocks": 5},
+        {"recogniser": "xs", "deep_blocks": 4},
     ],
 )
 def test_impossible_shapes_are_one_sentence(wrong: dict[str, float]) -> None:
-    with pytest.raises(OneShotError, match=next(iter(wrong))):
+    with pytest.raises(OneShotError, match=f"network.{list(wrong)[-1]}="):
         NetworkConfig(**wrong)  # type: ignore[arg-type]

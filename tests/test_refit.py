@@ -116,6 +116,29 @@ def test_blocks_that_the_start_lacks_are_the_teachers(tmp_path: Path) -> None:
         torch.testing.assert_close(value, expected, atol=0, rtol=0)
 
 
+def test_another_recogniser_brings_its_own_deep_half(tmp_path: Path) -> None:
+    """The front stays, the bridge's path too; its linear part is to be fitted to other features."""
+    import timm
+    from safetensors.torch import save_file
+
+    teacher = timm.create_model("edgenext_x_small", num_classes=512)
+    save_file(teacher.state_dict(), tmp_path / "edgeface_xs.safetensors")
+    given = OneShotNet()
+    torch.nn.init.normal_(given.bridge.linear.weight)  # type: ignore[union-attr,arg-type]
+    save_weights(tmp_path / "given.safetensors", given, {}, half=False)
+    shape = replace(given.config, recogniser="xs", deep_blocks=9, fine_blocks=6)
+    net = start_network(shape, tmp_path, tmp_path / "given.safetensors")
+    own, before = net.state_dict(), given.state_dict()
+    fresh = [name for name in own if name.startswith(("deep.", "bridge.linear", "bridge.out"))]
+    for name in own.keys() - set(fresh):
+        torch.testing.assert_close(own[name], before[name], atol=0, rtol=0)
+    assert not own["bridge.linear.weight"].any() and not own["bridge.out.weight"].any()
+    torch.testing.assert_close(
+        own["deep.stage1.0.mlp.fc1.weight"], teacher.state_dict()["stages.0.blocks.0.mlp.fc1.weight"]
+    )
+    assert len(net.deep.stage4.blocks) == 2  # type: ignore[arg-type]
+
+
 def test_the_blocks_that_stay_are_the_whole_networks(whole: OneShotNet) -> None:
     net = smaller(whole, deep_blocks=4, fine_blocks=0)
     assert set(dict(net.deep.stage3.blocks.named_children())) == {"0", "2", "4", "5"}  # type: ignore[operator]

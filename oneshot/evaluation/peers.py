@@ -4,8 +4,8 @@ Their files are not part of this project (shared/models/get_peers.py fetches the
 package is not there raises OneShotError when it is built, so that a comparison can list it as absent.
 
 Sources: YuNet and SFace through OpenCV's own classes (OpenCV zoo); SCRFD-500M and MobileFaceNet (InsightFace
-buffalo_sc; the detector has nine outputs, two anchors a cell, distances in strides); EdgeFace-XXS (Idiap,
-timm's edgenext_xx_small). dlib is in `dlib_peer`.
+buffalo_sc; the detector has nine outputs, two anchors a cell, distances in strides); EdgeFace (Idiap,
+timm's architectures). dlib is in `dlib_peer`.
 """
 
 import functools
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from oneshot.align import TEMPLATE_SIDE, warp_face
 from oneshot.errors import OneShotError
 from oneshot.image import letterbox
+from oneshot.models.edgeface import EDGEFACE
 from oneshot.runtime.onnx import QUIET
 from oneshot.types import Image
 
@@ -112,8 +113,8 @@ def _in_image(corners: Floats, scores: Floats, points: Floats, scale: NDArray[np
 
 
 @functools.cache
-def _edgeface_onnx(file: Path) -> bytes:
-    """timm's edgenext_xx_small with EdgeFace's weights as an ONNX file's bytes, batch dynamic."""
+def _edgeface_onnx(models: Path, recogniser: str) -> bytes:
+    """One of timm's architectures with EdgeFace's weights as an ONNX file's bytes, batch dynamic."""
     try:
         import timm
         import torch
@@ -124,16 +125,18 @@ def _edgeface_onnx(file: Path) -> bytes:
         raise OneShotError(
             f"EdgeFace: {error.name} is not installed; pip install 'oneshot-face[train]'"
         ) from error
-    net = timm.create_model("edgenext_xx_small", num_classes=512).eval()
-    net.load_state_dict(load_file(_there(file)))
+    kind = EDGEFACE[recogniser]
+    net = timm.create_model(kind.timm, num_classes=512).eval()
+    net.load_state_dict(load_file(_there(models / kind.file)))
     return as_onnx(net.float(), torch.zeros(2, 3, 112, 112))
 
 
 class EdgeFace:
-    """EdgeFace-XXS on aligned crops, one batch: (N, 112, 112, 3) BGR uint8 → (N, 512), L2-normalised."""
+    """EdgeFace, "xxs" or "xs", on aligned crops, one batch: (N, 112, 112, 3) BGR uint8 → (N, 512),
+    L2-normalised."""
 
-    def __init__(self, models: Path, threads: int) -> None:
-        self.session = session(_edgeface_onnx(models / "edgeface_xxs.safetensors"), threads)
+    def __init__(self, models: Path, threads: int, recogniser: str = "xxs") -> None:
+        self.session = session(_edgeface_onnx(models, recogniser), threads)
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         return _described(self.session, crops)

@@ -63,9 +63,9 @@ def student(weights: Path, side: int, min_side: int | None, threads: int) -> Ali
     return embed
 
 
-def teacher(models: Path, threads: int) -> Aligned:
-    """EdgeFace-XXS on the 112 × 112 crop aligned by the landmarks."""
-    network = EdgeFace(models, threads)
+def teacher(models: Path, threads: int, recogniser: str) -> Aligned:
+    """EdgeFace, "xxs" or "xs", on the 112 × 112 crop aligned by the landmarks."""
+    network = EdgeFace(models, threads, recogniser)
     return lambda photo, landmarks: network(warp_face(photo, landmarks)[None])[0]
 
 

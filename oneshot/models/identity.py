@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oneshot.models.backbone import Fire
+from oneshot.models.edgeface import EDGEFACE
 
 EMBEDDING = 1000
-SPARED = (1, 3, 2, 4, 0)
-"""The order in which blocks at 7x7 are left out: on the teacher's features 1 is missed least, 3 beside it."""
 
 
 class Refinement(nn.Module):
@@ -115,35 +114,39 @@ class SmallMapDepthwise(nn.Conv2d):
 
 
 class DeepHalf(nn.Module):
-    """Stages 3 and 4 of EdgeNeXt-XX-Small, what is asked for of the two before them, and one linear layer:
-    48x14x14 features, or 24x28x28, to 1000 numbers.
+    """Stages 3 and 4 of an EdgeNeXt, what is asked for of the two before them, and one linear layer: features
+    on 14x14 cells, or 28x28, to 1000 numbers.
 
-    EdgeFace-XXS (George et al. 2024, arXiv:2307.01838) is this network in timm's form; `start_from` copies
-    its weights. Its last layer, 168 to 512, is folded with a fixed isometry into 168 to 1000, which keeps
-    every cosine.
+    EdgeFace (`EDGEFACE`) is this network in timm's form; `start_from` copies its weights. Its last layer, to
+    512 numbers, is folded with a fixed isometry into one to 1000, which keeps every cosine.
 
     Args:
-        blocks: of the six at 7x7, how many to keep: the last one, whose attention looks across the face, and
+        blocks: of those at 7x7, how many to keep: the last one, whose attention looks across the face, and
             of the rest those that are missed most. They keep the names, and so the weights, that they have
             there.
-        fine_blocks: of the two at 14x14, which end stage 2, with how many to begin; 3 or 4: both, and one or
-            two at 28x28, which end stage 1.
+        fine_blocks: of those at 14x14, which end stage 2, with how many to begin; more than it has: all of
+            them, and the others at 28x28, which end stage 1.
         relu: rectify where the teacher has its smooth GELU, which takes a tenth of this half's time.
     """
 
-    def __init__(self, blocks: int = 6, fine_blocks: int = 0, relu: bool = False) -> None:
+    def __init__(
+        self, blocks: int = 6, fine_blocks: int = 0, relu: bool = False, recogniser: str = "xxs"
+    ) -> None:
         super().__init__()
         import timm
 
-        whole: Any = timm.create_model("edgenext_xx_small", num_classes=0)
-        self.stage1 = _last(whole.stages[0].blocks, max(0, fine_blocks - 2))
-        self.down2: nn.Module = whole.stages[1].downsample if fine_blocks > 2 else nn.Identity()
-        self.stage2 = _last(whole.stages[1].blocks, min(2, fine_blocks))
+        kind = EDGEFACE[recogniser]
+        at14, end = kind.blocks[1], kind.widths[3]
+        whole: Any = timm.create_model(kind.timm, num_classes=0)
+        self.stage1 = _last(whole.stages[0].blocks, max(0, fine_blocks - at14))
+        self.down2: nn.Module = whole.stages[1].downsample if fine_blocks > at14 else nn.Identity()
+        self.stage2 = _last(whole.stages[1].blocks, min(at14, fine_blocks))
         self.stage3: nn.Module = whole.stages[2]
         all_blocks: Any = self.stage3.blocks
-        kept = set(range(len(all_blocks))) - set(SPARED[: len(all_blocks) - blocks])
+        kept = set(range(len(all_blocks))) - set(kind.spared[: len(all_blocks) - blocks])
         self.stage3.blocks = nn.Sequential(OrderedDict((str(i), all_blocks[i]) for i in sorted(kept)))
         self.stage4: nn.Module = whole.stages[3]
+        self.stage4.blocks = nn.Sequential(*self.stage4.blocks.children())[: kind.blocks[3]]
         for block in self.modules():
             if relu and isinstance(getattr(block, "act", None), nn.GELU):
                 block.act = nn.ReLU()
@@ -151,16 +154,16 @@ class DeepHalf(nn.Module):
         for block in (*self.stage2.modules(), *self.stage3.modules(), *self.stage4.modules()):
             if isinstance(getattr(block, "conv_dw", None), nn.Conv2d):
                 _learn_as_matrices(block)
-        self.norm = nn.LayerNorm(168, eps=1e-6)
-        self.out = nn.Linear(168, EMBEDDING)
+        self.norm = nn.LayerNorm(end, eps=1e-6)
+        self.out = nn.Linear(end, EMBEDDING)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, 48, 14, 14) or (N, 24, 28, 28) to (N, 1000), not normalised."""
+        """Features (N, C, 14, 14) or (N, C, 28, 28) to (N, 1000), not normalised; C is `hint_width`."""
         x = self.stage4(self.stage3(self.stage2(self.down2(self.stage1(features)))))
         return self.out(self.norm(x.mean((2, 3))))
 
     def start_from(self, state: dict[str, Tensor], isometry: Tensor) -> None:
-        """Copy EdgeFace-XXS's deep half; `isometry` (1000, 512) has orthonormal columns."""
+        """Copy EdgeFace's deep half; `isometry` (1000, 512) has orthonormal columns."""
         parts: dict[str, nn.Module] = {
             "stages.0.blocks.": self.stage1,
             "stages.1.downsample.": self.down2,

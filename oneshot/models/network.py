@@ -19,6 +19,7 @@ from oneshot.models.align import (
     template_to_image,
 )
 from oneshot.models.backbone import EXPAND_TOP, SQUEEZE_TOP, Backbone, Maps
+from oneshot.models.edgeface import EDGEFACE
 from oneshot.models.head import DetectionHead
 from oneshot.models.identity import EMBEDDING, Bridge, DeepHalf, FireTail, Refinement
 from oneshot.models.stem_bridge import StemBridge
@@ -42,7 +43,8 @@ class NetworkConfig:
             its place where the deep half begins at 28x28, has only the first.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
-        deep_blocks, fine_blocks, deep_relu: see `DeepHalf`; 1 to 6, and 0 to 4.
+        recogniser: which EdgeFace is imitated, and by whose deep half.
+        deep_blocks, fine_blocks, deep_relu: see `DeepHalf`.
     """
 
     form: Form = "aligned"
@@ -60,6 +62,7 @@ class NetworkConfig:
     share3x3_top: float = 0.125
     squeeze_top: tuple[int, int, int] = SQUEEZE_TOP
     expand_top: tuple[int, int, int] = EXPAND_TOP
+    recogniser: str = "xxs"
     deep_blocks: int = 6
     fine_blocks: int = 4
     deep_relu: bool = False
@@ -81,15 +84,20 @@ class NetworkConfig:
             raise OneShotError(f"network.fine_parts={self.fine_parts}: give 1 or more")
         if self.refinements < 0:
             raise OneShotError(f"network.refinements={self.refinements}: give 0 or more")
-        if self.deep_blocks not in range(1, 7):
-            raise OneShotError(f"network.deep_blocks={self.deep_blocks}: there are six; give 1 to 6")
-        if self.fine_blocks not in range(5):
-            raise OneShotError(f"network.fine_blocks={self.fine_blocks}: there are four; give 0 to 4")
+        if self.recogniser not in EDGEFACE:
+            raise OneShotError(f"network.recogniser={self.recogniser}: give one of {', '.join(EDGEFACE)}")
+        kind = EDGEFACE[self.recogniser]
+        most, fine = kind.blocks[2], kind.fine_blocks
+        least = most - len(kind.spared)
+        if self.deep_blocks not in range(least, most + 1):
+            raise OneShotError(f"network.deep_blocks={self.deep_blocks}: give {least} to {most}")
+        if self.fine_blocks not in range(fine + 1):
+            raise OneShotError(f"network.fine_blocks={self.fine_blocks}: give 0 to {fine}")
 
     @property
     def stem_bridge(self) -> bool:
         """Whether identity reads stride 2 alone, by a `StemBridge`."""
-        return self.form == "aligned" and self.fine_blocks > 2
+        return self.form == "aligned" and self.fine_blocks > EDGEFACE[self.recogniser].blocks[1]
 
     def as_dict(self) -> dict[str, object]:
         """As it is written into the weights' file."""
@@ -121,14 +129,13 @@ class OneShotNet(nn.Module):
         self.template = Template(parts=config.fine_parts)
         if config.form == "aligned":
             fine = config.fine_parts**2 * (t2 or w2)
+            wanted = EDGEFACE[config.recogniser].hint_width(config.fine_blocks)
             self.bridge: StemBridge | Bridge = (
-                StemBridge(fine, config.bridge)
+                StemBridge(fine, config.bridge, wanted)
                 if config.stem_bridge
-                else Bridge(
-                    fine, t4 + t8, config.bridge, fine_width=config.bridge_fine, rank=config.bridge_rank
-                )
+                else Bridge(fine, t4 + t8, config.bridge, wanted, config.bridge_fine, config.bridge_rank)
             )
-            self.deep = DeepHalf(config.deep_blocks, config.fine_blocks, config.deep_relu)
+            self.deep = DeepHalf(config.deep_blocks, config.fine_blocks, config.deep_relu, config.recogniser)
         elif config.form == "fire":
             self.tail = FireTail(t4 + t8)
         else:

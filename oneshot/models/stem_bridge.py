@@ -8,7 +8,7 @@ from oneshot.models.align import POSE
 
 
 class StemBridge(nn.Module):
-    """Samples of stride 2 to the features that EdgeFace-XXS has after its stem: 24 channels on 28x28.
+    """Samples of stride 2 to the features that EdgeFace has after its stem, on 28x28 cells.
 
     Both stems are one layer of small filters on the same pixels, so most of what the one makes is a linear
     function of what the other made there: a function that depends on how large the face is and how far it
@@ -36,7 +36,7 @@ class StemBridge(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, fine: Tensor, pose: Tensor) -> Tensor:
-        """Samples (N, F, 28, 28) and `pose_of` their transforms (N, POSE) to (N, 24, 28, 28)."""
+        """Samples (N, F, 28, 28) and `pose_of` their transforms (N, POSE) to (N, out, 28, 28)."""
         x = self.norm(fine)
         matrices = (pose @ self.linear.weight.view(POSE, -1)).unflatten(1, (-1, x.shape[1]))
         shifts = pose @ self.linear.bias.view(POSE, -1)

@@ -10,6 +10,7 @@ from torch import nn
 
 from oneshot.errors import OneShotError
 from oneshot.models.backbone import EXPAND_TOP, SQUEEZE_TOP
+from oneshot.models.edgeface import EDGEFACE
 from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.refit import start_from
 from oneshot.models.squeezefaceposenet import Form, SqueezeFacePoseNet
@@ -145,18 +146,22 @@ def start_network(config: NetworkConfig, models: Path, start: Path | None) -> On
     """A network to train: from earlier weights of ours, or from ImageNet and the teacher's deep half.
 
     Parts of `start` that do not fit are brought into shape, or left at their fresh values: see `refit`. What
-    it lacks of the deep half's blocks is the teacher's; all of them are, where the bridge is of another kind.
+    it lacks of the deep half's blocks is the teacher's; all of them are, where the bridge is of another kind
+    or another recogniser is imitated.
     """
     from oneshot.training.teacher import isometry, load_state
 
     net = OneShotNet(config)
+    teacher = models / EDGEFACE[config.recogniser].file
     if start is not None:
         other = load_network(start)[0]
         given = other.state_dict()
         if other.config.stem_bridge != config.stem_bridge:
             given = {k: v for k, v in given.items() if not k.startswith(("bridge.", "deep."))}
+        if other.config.recogniser != config.recogniser:
+            given = {k: v for k, v in given.items() if not k.startswith("deep.")}
         if config.form == "aligned" and any(f"deep.{name}" not in given for name in net.deep.state_dict()):
-            net.deep.start_from(load_state(models / "edgeface_xxs.safetensors"), isometry())
+            net.deep.start_from(load_state(teacher), isometry())
         start_from(net, given)
         return net
     whole = OneShotNet(
@@ -165,5 +170,5 @@ def start_network(config: NetworkConfig, models: Path, start: Path | None) -> On
     whole.backbone.load_imagenet(load_state(models / "squeezenet1_1_imagenet.safetensors"))
     start_from(net, whole.state_dict())
     if config.form == "aligned":
-        net.deep.start_from(load_state(models / "edgeface_xxs.safetensors"), isometry())
+        net.deep.start_from(load_state(teacher), isometry())
     return net

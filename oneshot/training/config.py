@@ -52,6 +52,7 @@ class TrainConfig:
         scenes, scene_sides: composed scenes a step, and the sides (pixels) they may have.
         scene_faces: faces of one scene that are embedded. weight_detection: of all detection losses together.
         close_mosaic: share of the steps at the end in which no scene is a mosaic.
+        workers: processes that compose scenes; one keeps up with two cores' training, a GPU wants more.
         precision: "bf16" (autocast), "fp32", or "auto", whichever is sooner on this machine. A run repeats
             exactly only in one of them. compile: the deep half, the bridge and the teacher by torch.compile,
             which takes a minute and a C++ compiler.
@@ -94,6 +95,7 @@ class TrainConfig:
     scene_sides: tuple[int, ...] = (320,)
     scene_faces: int = 2
     close_mosaic: float = 0.15
+    workers: int = 1
     evaluate_every: int = 500
     checkpoint_minutes: float = 4.0
     device: str = "cpu"

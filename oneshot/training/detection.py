@@ -69,7 +69,7 @@ class DetectionStage:
         closing = int((1 - self.config.close_mosaic) * self.config.steps)
         if step != self.next_step or step == closing:
             scenes, end = (self.open, closing) if step < closing else (self.closed, self.config.steps)
-            self.loader = scene_loader(scenes, range(step, end))
+            self.loader = scene_loader(scenes, range(step, end), self.config.workers)
         self.next_step = step + 1
         return next(self.loader)
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from oneshot.errors import OneShotError
 from oneshot.models.align import Template
+from oneshot.models.edgeface import EDGEFACE
 from oneshot.models.identity import EMBEDDING
 from oneshot.models.network import OneShotNet
 from oneshot.training.config import TrainConfig
@@ -49,8 +50,9 @@ class IdentityStage:
                 "lower batch or add crops"
             )
         self.pixels = self.train.pixels.to(self.device)
-        state = load_state(Path(config.models) / "edgeface_xxs.safetensors")
-        self.teacher = Teacher(state, config.network.fine_blocks).to(self.device)
+        recogniser = config.network.recogniser
+        state = load_state(Path(config.models) / EDGEFACE[recogniser].file)
+        self.teacher = Teacher(state, config.network.fine_blocks, recogniser).to(self.device)
         self.teacher.to(memory_format=torch.channels_last)
         self.template = Template().to(self.device)
         people = int(self.train.identity.max()) + 1 if config.weight_margin else 0

@@ -192,5 +192,6 @@ def _shape(config: dict[str, object]) -> str:
         "start",
         "precision",
         "compile",
+        "workers",
     )
     return repr(sorted((k, repr(v)) for k, v in config.items() if k not in free))

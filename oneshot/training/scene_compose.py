@@ -38,7 +38,7 @@ class SceneConfig:
     largest_face: float = 1.2  # of the frame's side
     photo_scales: tuple[float, float] = (0.7, 3.5)  # otherwise: times the scale at which the photo just fits
     max_pasted: int = 9
-    decoys: float = 0.4  # of what is pasted, the part that is no face
+    decoys: float = 0.6  # of what is pasted, the part that is no face
     max_enlarged: float = 4.0  # pixels per pixel of the original photo
     rotation: float = 6.0  # degrees, standard deviation
     augment: bool = True  # colour, blur, noise, JPEG

@@ -1,4 +1,4 @@
-"""The recogniser that is imitated: EdgeFace-XXS, run live on the very view that the student sees."""
+"""The recogniser that is imitated, EdgeFace, run live on the very view that the student sees."""
 
 import math
 from pathlib import Path
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from oneshot.align import TEMPLATE_SIDE
 from oneshot.errors import OneShotError
 from oneshot.models.align import Template, apply_similarity, grid_points, template_to_image
+from oneshot.models.edgeface import EDGEFACE
 from oneshot.models.identity import EMBEDDING
 
 
@@ -38,27 +39,30 @@ def isometry(rows: int = EMBEDDING, columns: int = 512) -> Tensor:
 
 
 class Teacher(nn.Module):
-    """EdgeFace-XXS (arXiv:2307.01838), frozen: early features as hints and the embedding as a target.
+    """EdgeFace (arXiv:2307.01838), frozen: early features as hints and the embedding as a target.
 
     Args:
         state: its weights, by timm's names.
         fine_blocks: how many of the first two stages' blocks come after the hints (`DeepHalf`).
+        recogniser: whose weights they are.
     """
 
     rotation: Tensor
     grid: Tensor
 
-    def __init__(self, state: dict[str, Tensor], fine_blocks: int = 0):
+    def __init__(self, state: dict[str, Tensor], fine_blocks: int = 0, recogniser: str = "xxs"):
         super().__init__()
         import timm
 
-        net: Any = timm.create_model("edgenext_xx_small", num_classes=512)
+        kind = EDGEFACE[recogniser]
+        net: Any = timm.create_model(kind.timm, num_classes=512)
         net.load_state_dict({k: v.float() for k, v in state.items()})
         self.net: Any = net
         stage1, stage2, stage3, stage4 = net.stages
+        stage4.blocks = stage4.blocks[: kind.blocks[3]]
         fine = (*stage1.blocks, stage2.downsample, *stage2.blocks)
         # Whoever has a block of stage 1 after the hints has the way down to stage 2 there, too.
-        first = len(fine) - fine_blocks - (fine_blocks > 2)
+        first = len(fine) - fine_blocks - (fine_blocks > kind.blocks[1])
         self.before = nn.Sequential(net.stem, *fine[:first])
         self.after = nn.Sequential(*fine[first:], stage3, stage4)
         self.template = Template()
@@ -82,7 +86,7 @@ class Teacher(nn.Module):
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Aligned crops, RGB 0..255, to hints and targets (B, 1000), L2-normalised.
 
-        Hints are (B, 48, 14, 14), or (B, 24, 28, 28) with more than two `fine_blocks`.
+        Hints are (B, C, 14, 14), or (B, C, 28, 28) where blocks of stage 1 come after them.
         """
         hints = self.before((crops - 127.5) / 127.5)
         deep = self.net.forward_head(self.after(hints))
