@@ -26,8 +26,8 @@ class OneShot:
     """Finds every face in a picture and describes each, in one pass of one network.
 
     Args:
-        weights: a shipped network ("oneshot", which None is, too, or the smaller "oneshot-nano"; each
-            also in 8 bits, "oneshot-int8" and "oneshot-nano-int8"), or an .onnx, .ort or .safetensors file
+        weights: a shipped network ("oneshot", which None is, too, the larger "oneshot-large" or the smaller
+            "oneshot-nano"; each also in 8 bits, as "oneshot-int8"), or an .onnx, .ort or .safetensors file
             (the last needs torch).
         side: pixels; a picture whose longest side is longer is scaled down to it.
         min_side: pixels; a picture whose longest side is shorter is scaled up to it. None is 256, or `side`

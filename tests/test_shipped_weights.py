@@ -19,6 +19,7 @@ from oneshot.runtime import default_weights
 from oneshot.types import Image
 
 COLLINS, HOPPER = "Eileen Collins", "Grace Hopper"
+SHIPPED = [f"oneshot{size}{form}" for size in ("", "-large", "-nano") for form in ("", "-int8")]
 
 
 def cases(*values: object) -> list[tuple[object, str]]:
@@ -33,7 +34,7 @@ LANDMARKS = {
 }
 
 
-@pytest.fixture(scope="module", params=["oneshot", "oneshot-int8", "oneshot-nano", "oneshot-nano-int8"])
+@pytest.fixture(scope="module", params=SHIPPED)
 def shipped(request: pytest.FixtureRequest) -> OneShot:
     return OneShot(request.param, threads=1)
 

@@ -93,9 +93,9 @@ def _yunet(settings: Settings) -> Yunet:
     return Yunet(settings.peers, settings.side, score=LOW_SCORE)
 
 
-def yunet_edgeface(settings: Settings) -> Pipeline:
-    """OpenCV's detector, EdgeFace-XXS."""
-    return TwoStage(_yunet(settings), EdgeFace(settings.models, settings.threads), settings.keep)
+def yunet_edgeface(settings: Settings, recogniser: str = "xxs") -> Pipeline:
+    """OpenCV's detector, EdgeFace."""
+    return TwoStage(_yunet(settings), EdgeFace(settings.models, settings.threads, recogniser), settings.keep)
 
 
 def yunet_sface(settings: Settings) -> Pipeline:
@@ -148,6 +148,8 @@ def oneshot(settings: Settings, shipped: str | None = None) -> Pipeline:
 PIPELINES: dict[str, Callable[[Settings], Pipeline]] = {
     "oneshot": oneshot,
     "oneshot-int8": partial(oneshot, shipped="oneshot-int8"),
+    "oneshot-large": partial(oneshot, shipped="oneshot-large"),
+    "oneshot-large-int8": partial(oneshot, shipped="oneshot-large-int8"),
     "oneshot-nano": partial(oneshot, shipped="oneshot-nano"),
     "oneshot-nano-int8": partial(oneshot, shipped="oneshot-nano-int8"),
     "mtcnn+squeezefaceposenet": mtcnn_squeezefaceposenet,
@@ -155,6 +157,7 @@ PIPELINES: dict[str, Callable[[Settings], Pipeline]] = {
     "yunet+sface": yunet_sface,
     "scrfd500m+mobilefacenet": scrfd_mobilefacenet,
     "yunet+edgeface-xxs": yunet_edgeface,
+    "yunet+edgeface-xs": partial(yunet_edgeface, recogniser="xs"),
 }
 REFERENCE = "mtcnn+squeezefaceposenet"
 """Ratios are times over this one's, on the same image in the same run: the path that one pass replaces."""
