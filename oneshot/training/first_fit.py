@@ -25,23 +25,30 @@ def fit_stem_bridge(net: OneShotNet, stage: IdentityStage) -> float | None:
         return None
     net.to(stage.device).eval()
     seen = [part for step in range(STEPS) for part in _samples_and_hints(net, stage, step)]
-    samples, poses, hints = (torch.cat(parts) for parts in zip(*seen, strict=True))
-    cells = samples.flatten(2).transpose(0, 1).flatten(1)
-    bridge.norm.running_mean = cells.mean(1)
-    bridge.norm.running_var = cells.var(1)
-    # Each cell's normalised samples and a one, times each number of its face's pose.
-    inputs = F.pad(bridge.norm(samples).flatten(2).transpose(1, 2), (0, 1), value=1.0)
-    rows = (poses[:, None, :, None] * inputs[:, :, None]).flatten(2).flatten(0, 1).double()
-    wanted = hints.flatten(2).transpose(1, 2).flatten(0, 1).double()
-    own = torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
-    found = torch.linalg.solve(rows.T @ rows + RIDGE * own, rows.T @ wanted)
-    by_pose = found.T.unflatten(1, (poses.shape[1], -1)).transpose(0, 1).float()
+    cells = torch.cat([samples.flatten(2).transpose(0, 1).flatten(1) for samples, _, _ in seen], 1)
+    bridge.norm.running_mean, bridge.norm.running_var = cells.mean(1), cells.var(1)
+    products = targets = torch.zeros((), device=stage.device)
+    for rows, wanted in (_equations(bridge, *part) for part in seen):  # of all at once they are gigabytes
+        products, targets = products + rows.T @ rows, targets + rows.T @ wanted
+    own = torch.eye(len(products), dtype=products.dtype, device=products.device)
+    found = torch.linalg.solve(products + RIDGE * own, targets)
+    errors = [(rows @ found - wanted).square() for rows, wanted in (_equations(bridge, *p) for p in seen)]
+    by_pose = found.T.unflatten(1, (seen[0][1].shape[1], -1)).transpose(0, 1).float()
     bridge.set_linear(by_pose[..., :-1], by_pose[..., -1])
-    return 1 - float(((rows @ found - wanted).square().mean(0) / wanted.var(0)).mean())
+    spread = torch.cat([hints for _, _, hints in seen]).double().var((0, 2, 3))
+    return 1 - float((torch.cat(errors).mean(0) / spread).mean())
+
+
+def _equations(bridge: StemBridge, samples: Tensor, poses: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:
+    """A row a cell, float64: its normalised samples and a one, times each number of its face's pose; and what
+    the teacher has there."""
+    inputs = F.pad(bridge.norm(samples).flatten(2).transpose(1, 2), (0, 1), value=1.0)
+    rows = (poses[:, None, :, None] * inputs[:, :, None]).flatten(2).flatten(0, 1)
+    return rows.double(), hints.flatten(2).transpose(1, 2).flatten(0, 1).double()
 
 
 def _samples_and_hints(net: OneShotNet, stage: IdentityStage, step: int) -> list[tuple[Tensor, ...]]:
-    """Of each canvas of a step: samples (N, F, 28, 28), poses (N, POSE), hints (N, 24, 28, 28)."""
+    """Of each canvas of a step: samples (N, F, 28, 28), poses (N, POSE), hints (N, C, 28, 28)."""
     rng = torch.Generator().manual_seed(step)
     return [
         (*net.samples(net.sampled_maps(views), truth), stage.teacher(stage.teacher.crop(views, truth))[0])
