@@ -211,7 +211,7 @@ def test_torch_and_onnx_agree(photos: dict[str, Image], network: str, name: str)
     assert agreement(onnx_model(photos[name]), torch_model(photos[name])) > 0.999
 
 
-@pytest.mark.parametrize("network", ["oneshot", "oneshot-nano"])
+@pytest.mark.parametrize("network", ["oneshot", "oneshot-large", "oneshot-nano"])
 @pytest.mark.parametrize("name", [COLLINS, HOPPER])
 def test_the_file_in_8_bits_is_of_the_same_network(photos: dict[str, Image], network: str, name: str) -> None:
     exact, small = OneShot(network, threads=1), OneShot(f"{network}-int8", threads=1)

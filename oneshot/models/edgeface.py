@@ -25,9 +25,13 @@ class EdgeFace:
         """Blocks at 28x28 and 14x14, stages 1 and 2."""
         return sum(self.blocks[:2])
 
+    def at28(self, fine_blocks: int) -> int:
+        """Of so many of these, the last ones, how many are at 28x28."""
+        return max(0, fine_blocks - self.blocks[1])
+
     def hint_width(self, fine_blocks: int) -> int:
-        """Channels of its features in front of so many of these, the last ones."""
-        return self.widths[0 if fine_blocks > self.blocks[1] else 1]
+        """Channels of its features in front of so many of these."""
+        return self.widths[0 if self.at28(fine_blocks) else 1]
 
 
 EDGEFACE: dict[str, EdgeFace] = {

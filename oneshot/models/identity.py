@@ -136,17 +136,17 @@ class DeepHalf(nn.Module):
         import timm
 
         kind = EDGEFACE[recogniser]
-        at14, end = kind.blocks[1], kind.widths[3]
+        at28, end = kind.at28(fine_blocks), kind.widths[3]
         whole: Any = timm.create_model(kind.timm, num_classes=0)
-        self.stage1 = _last(whole.stages[0].blocks, max(0, fine_blocks - at14))
-        self.down2: nn.Module = whole.stages[1].downsample if fine_blocks > at14 else nn.Identity()
-        self.stage2 = _last(whole.stages[1].blocks, min(at14, fine_blocks))
+        self.stage1 = _last(whole.stages[0].blocks, at28)
+        self.down2: nn.Module = whole.stages[1].downsample if at28 else nn.Identity()
+        self.stage2 = _last(whole.stages[1].blocks, fine_blocks - at28)
         self.stage3: nn.Module = whole.stages[2]
         all_blocks: Any = self.stage3.blocks
         kept = set(range(len(all_blocks))) - set(kind.spared[: len(all_blocks) - blocks])
         self.stage3.blocks = nn.Sequential(OrderedDict((str(i), all_blocks[i]) for i in sorted(kept)))
-        self.stage4: nn.Module = whole.stages[3]
-        self.stage4.blocks = nn.Sequential(*self.stage4.blocks.children())[: kind.blocks[3]]
+        self.stage4: Any = whole.stages[3]
+        self.stage4.blocks = self.stage4.blocks[: kind.blocks[3]]
         for block in self.modules():
             if relu and isinstance(getattr(block, "act", None), nn.GELU):
                 block.act = nn.ReLU()

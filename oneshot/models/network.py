@@ -97,7 +97,7 @@ class NetworkConfig:
     @property
     def stem_bridge(self) -> bool:
         """Whether identity reads stride 2 alone, by a `StemBridge`."""
-        return self.form == "aligned" and self.fine_blocks > EDGEFACE[self.recogniser].blocks[1]
+        return self.form == "aligned" and EDGEFACE[self.recogniser].at28(self.fine_blocks) > 0
 
     def as_dict(self) -> dict[str, object]:
         """As it is written into the weights' file."""

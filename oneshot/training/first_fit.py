@@ -32,11 +32,12 @@ def fit_stem_bridge(net: OneShotNet, stage: IdentityStage) -> float | None:
         products, targets = products + rows.T @ rows, targets + rows.T @ wanted
     own = torch.eye(len(products), dtype=products.dtype, device=products.device)
     found = torch.linalg.solve(products + RIDGE * own, targets)
-    errors = [(rows @ found - wanted).square() for rows, wanted in (_equations(bridge, *p) for p in seen)]
     by_pose = found.T.unflatten(1, (seen[0][1].shape[1], -1)).transpose(0, 1).float()
     bridge.set_linear(by_pose[..., :-1], by_pose[..., -1])
-    spread = torch.cat([hints for _, _, hints in seen]).double().var((0, 2, 3))
-    return 1 - float((torch.cat(errors).mean(0) / spread).mean())
+    hints = torch.cat([hints for _, _, hints in seen]).double()
+    # Of the squares of what is missed, the rows themselves are not wanted again.
+    missed = hints.square().sum((0, 2, 3)) - (found * (2 * targets - products @ found)).sum(0)
+    return 1 - float((missed / cells.shape[1] / hints.var((0, 2, 3))).mean())
 
 
 def _equations(bridge: StemBridge, samples: Tensor, poses: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:

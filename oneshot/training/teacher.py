@@ -62,7 +62,7 @@ class Teacher(nn.Module):
         stage4.blocks = stage4.blocks[: kind.blocks[3]]
         fine = (*stage1.blocks, stage2.downsample, *stage2.blocks)
         # Whoever has a block of stage 1 after the hints has the way down to stage 2 there, too.
-        first = len(fine) - fine_blocks - (fine_blocks > kind.blocks[1])
+        first = len(fine) - fine_blocks - (kind.at28(fine_blocks) > 0)
         self.before = nn.Sequential(net.stem, *fine[:first])
         self.after = nn.Sequential(*fine[first:], stage3, stage4)
         self.template = Template()
