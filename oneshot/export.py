@@ -25,7 +25,6 @@ from oneshot.models.one_pass import coarse_landmarks, decode, describe
 OPSET = 20
 PER_CELL = ("raw", "points", "strides")
 PLACES = ("slots", "pictures", "columns")
-SAMPLED = ("map2", "map4", "map8", "cells8", "cells16", "cells32")
 
 
 class _Dense(nn.Module):
@@ -90,7 +89,7 @@ def _torch_export(module: nn.Module, path: Path, net: OneShotNet) -> onnx.ModelP
     # Two pictures, the first with two faces: what is one in the example would be taken for a constant.
     images = torch.zeros(2, 96, 128, 3, dtype=torch.uint8)
     cells, sampled = decode(net, images)
-    maps = list(SAMPLED[: len(sampled)])
+    maps = [f"sampled{i}" for i in range(len(sampled))]
     batch = torch.export.Dim("batch")
     args: tuple[Any, ...]
     shapes: Any

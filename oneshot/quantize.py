@@ -37,7 +37,6 @@ LAYERS = {
     "bridge-squeeze": ("bridge.squeeze",),
     "bridge-mix": ("bridge.mix",),
     "bridge-out": ("bridge.out",),
-    "stem-bridge": ("bridge.lift", "bridge.look"),
     "deep": ("deep.",),
     "linear": (),
 }

@@ -13,7 +13,7 @@ from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.one_pass import decode, describe
 from oneshot.models.weights import load_network
 
-PARTS = [f"backbone.{part}" for part in ("stem", *(f"fire{i}" for i in range(2, 10)))]
+PARTS = [f"backbone.{part}" for part in ("stem", "linear", *(f"fire{i}" for i in range(2, 10)))]
 PARTS += ["head", "thin2", "thin4", "thin8", "refinement", "bridge", "deep", "tail", "cell"]
 
 

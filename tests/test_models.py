@@ -46,7 +46,7 @@ def test_fire_modules_have_the_papers_parameters() -> None:
 
 def test_maps_have_their_strides() -> None:
     maps = Backbone()(torch.zeros(2, 3, 96, 160))
-    assert [tuple(m.shape[2:]) for m in maps] == [(48, 80), (24, 40), (12, 20), (6, 10), (3, 5)]
+    assert [tuple(m.shape[2:]) for m in maps] == [(96, 160), (48, 80), (24, 40), (12, 20), (6, 10), (3, 5)]
 
 
 def test_sampling_is_exact_where_the_map_is_linear() -> None:
@@ -72,6 +72,10 @@ def test_the_stems_cells_are_where_sampling_believes_them() -> None:
         stem = backbone.stem(image)
     row, column = divmod(int(stem[0, 0].argmax()), 16)
     assert (2 * (column + 0.5) - 0.5, 2 * (row + 0.5) - 0.5) == (20.5, 12.5)
+    # Of the picture itself it is the pixel; two thirds of the way to its neighbour's centre, a third of it.
+    points = torch.tensor([[[20.5, 12.5], [20.5 + 2 / 3, 12.5]]])
+    pixels = by_face(sample(image, points, stride=1, cells=1), None)
+    torch.testing.assert_close(pixels[0, :2].flatten(), torch.tensor([255.0, 85.0]), atol=1e-2, rtol=0)
 
 
 def test_alignment_inverts_a_similarity() -> None:
@@ -89,7 +93,8 @@ def test_alignment_inverts_a_similarity() -> None:
 def test_a_pose_says_how_large_and_how_far_turned() -> None:
     angle = torch.tensor([0.0, 0.4, -1.0])
     transform = torch.stack((2.0 * angle.cos(), -2.0 * angle.sin(), angle, angle), 1)
-    expected = torch.stack((torch.ones(3), torch.full((3,), np.log(2.0)), angle.cos() - 1, -angle.sin()), 1)
+    size = torch.full((3,), np.log(2.0))
+    expected = torch.stack((torch.ones(3), size, size**2, angle.cos() - 1, -angle.sin()), 1)
     torch.testing.assert_close(pose_of(transform), expected)
     # No size of a face, nor none at all, is beyond what it can say.
     assert pose_of(torch.zeros(1, 4)).isfinite().all()
@@ -172,7 +177,7 @@ def test_a_face_is_embedded_the_same_wherever_it_stands() -> None:
         image = torch.full((1, 3, 256, 256), 120.0)
         image[..., 32 + dy : 160 + dy, 32 + dx : 160 + dx] = patch
         maps = net.backbone(image)
-        sampled = net.thinned(maps.s2, maps.s4, maps.s8)
+        sampled = net.thinned(*maps[:4])
         return net.embed(sampled, landmarks + torch.tensor([32.0 + dx, 32.0 + dy]))
 
     with torch.no_grad():
@@ -188,7 +193,7 @@ def test_without_stride_8_identity_reads_strides_2_and_4_alone() -> None:
         for number in range(4, 10):
             net.get_submodule(f"backbone.fire{number}.squeeze").weight.zero_()
         maps = net.backbone(image)
-        after = net.embed(net.thinned(maps.s2, maps.s4, maps.s8), TEMPLATE[None])
+        after = net.embed(net.thinned(*maps[:4]), TEMPLATE[None])
     torch.testing.assert_close(after, before)
 
 
@@ -219,6 +224,16 @@ def test_weights_from_before_cells_had_parts_are_read_with_one(tmp_path: Path) -
     assert shape.pop("fine_parts") == 1
     save_file(net.state_dict(), tmp_path / "a.safetensors", {"oneshot": json.dumps({"network": shape})})
     assert load_network(tmp_path / "a.safetensors")[0].config == net.config
+
+
+def test_tensors_of_another_version_are_refused(tmp_path: Path) -> None:
+    """Until there were linear filters, those sampled at stride 2 were 16 of the stem's, thinned."""
+    net = OneShotNet()
+    tensors = {k: v for k, v in net.state_dict().items() if k != "backbone.linear.weight"}
+    facts = {"oneshot": json.dumps({"network": net.config.as_dict()})}
+    save_file({**tensors, "thin2.weight": torch.zeros(16, 32, 1, 1)}, tmp_path / "a.safetensors", facts)
+    with pytest.raises(OneShotError, match="broken, or of another version of oneshot; use the weights"):
+        load_network(tmp_path / "a.safetensors")
 
 
 def test_a_shape_of_another_version_is_refused(tmp_path: Path) -> None:
@@ -289,7 +304,8 @@ def test_hints_and_the_deep_half_make_the_teacher(recogniser: str, blocks: int, 
     """Wherever the two meet, what the one gives is what the other begins with."""
     torch.manual_seed(0)
     state = timm.create_model(EDGEFACE[recogniser].timm, num_classes=512).state_dict()
-    hints, target = Teacher(state, fine_blocks, recogniser)(torch.rand(2, 3, 112, 112) * 255)
+    teacher, crops = Teacher(state, fine_blocks, recogniser), torch.rand(2, 3, 112, 112) * 255
+    hints, target = teacher.hints(crops), teacher(crops)
     assert hints.shape[1] == EDGEFACE[recogniser].hint_width(fine_blocks)
     deep = DeepHalf(blocks, fine_blocks, recogniser=recogniser)
     deep.start_from(state, isometry())
@@ -332,6 +348,7 @@ def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float
         {"fine_parts": 0},
         {"recogniser": "s"},
         {"deep_blocks": 7},
+        {"fine_blocks": 3},
         {"fine_blocks": 5},
         {"recogniser": "xs", "deep_blocks": 4},
     ],

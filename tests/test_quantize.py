@@ -15,7 +15,7 @@ from oneshot.types import Image
 
 quantize_onnx = load_script("quantize_onnx")
 
-BRIDGE = ["bridge-out", "stem-bridge"]
+LAYERS = ["linear", "refinement"]
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,11 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_layers_are_chosen_by_their_modules(exact: Path) -> None:
     model = onnx.load(exact)
     kinds = {node.name: node for node in model.graph.node}
-    bridge = [kinds[name] for name in convolutions(model, BRIDGE)]
-    weights = {n.input[1].split("_net.")[1] for n in bridge if n.op_type == "Conv"}
-    assert weights == {"bridge.lift.weight", "bridge.look.weight", "bridge.out.weight"}
-    assert [n.op_type for n in bridge].count("Relu") == 1  # the other reads the pose, too
+    looks = [kinds[name] for name in convolutions(model, ["refinement"])]
+    weights = [n.input[1].split("_net.")[1] for n in looks if n.op_type == "Conv"]
+    # Twice, since landmarks are corrected twice.
+    assert weights == 2 * [f"refinement.{layer}.weight" for layer in ("thin", "down1", "down2")]
+    assert [n.op_type for n in looks].count("Relu") == 6
     stem = [kinds[name].op_type for name in convolutions(model, ["stem"])]
     assert stem == ["Conv", "Relu", "MaxPool"]  # the pool reads nothing else
     assert convolutions(model, ["linear"]) == []
@@ -55,13 +56,13 @@ def test_the_layers_are_chosen_by_their_modules(exact: Path) -> None:
 
 def test_what_is_quantized_and_what_is_not(exact: Path, photos: list[Image], tmp_path: Path) -> None:
     out = tmp_path / "int8.onnx"
-    quantize(exact, out, photos, [*BRIDGE, "linear"], side=320)
+    quantize(exact, out, photos, LAYERS, side=320)
     model = onnx.load(out)
     small = {t.name for t in model.graph.initializer if t.data_type == TensorProto.INT8 and len(t.dims) > 1}
-    assert sum("bridge." in name for name in small) == 3 and len(small) == 3 + 31
-    assert not [name for name in small if "backbone" in name or "refinement" in name]
+    assert sum("refinement." in name for name in small) == 3 and len(small) == 3 + 31
+    assert not [name for name in small if "backbone" in name or "bridge" in name]
     assert out.stat().st_size < 0.45 * exact.stat().st_size
-    assert OneShot(out).info["int8"] == sorted([*BRIDGE, "linear"])
+    assert OneShot(out).info["int8"] == sorted(LAYERS)
     assert OneShot(out).thresholds == OneShot(exact).thresholds
     for photo in photos:
         before, after = (OneShot(path, threads=1, side=320)(photo) for path in (exact, out))
@@ -74,7 +75,7 @@ def test_what_is_quantized_and_what_is_not(exact: Path, photos: list[Image], tmp
 def test_what_cannot_be_is_one_sentence(exact: Path, tmp_path: Path) -> None:
     black = [np.zeros((64, 64, 3), np.uint8)] * 2
     with pytest.raises(OneShotError, match="no face found"):
-        quantize(exact, tmp_path / "a.onnx", black, BRIDGE)
+        quantize(exact, tmp_path / "a.onnx", black, LAYERS)
     with pytest.raises(OneShotError, match="layers neck: choose from stem, fires"):
         quantize(exact, tmp_path / "a.onnx", black, ["neck", "stem"])
     with pytest.raises(OneShotError, match="give --images FOLDER"):

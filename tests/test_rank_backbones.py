@@ -107,7 +107,8 @@ def test_every_variant_is_taught_where_its_own_deep_half_begins(
 
     def spy(config: TrainConfig, stage: IdentityStage, net: OneShotNet, *rest: object) -> None:
         with torch.no_grad():
-            hints, target = stage.teach(torch.rand(2, 3, 112, 112) * 255)
+            crops = torch.rand(2, 3, 112, 112) * 255
+            hints, target = stage.teacher.hints(crops), stage.teach(crops)
             taught = F.normalize(net.eval().deep(hints), dim=1)
         seen[config.network.fine_blocks] = float((taught * target).sum(1).min())
         raise OneShotError("seen")

@@ -11,7 +11,7 @@ from oneshot.models.network import NetworkConfig, OneShotNet
 from oneshot.models.refit import READERS, start_from
 from oneshot.models.weights import save_weights, start_network
 
-LATER = NetworkConfig(bridge=96, fine_blocks=2)
+LATER = NetworkConfig(thin=(16, 32, 0), bridge=96, fine_blocks=2)
 WHOLE = replace(LATER, share3x3=0.5, share3x3_top=0.5, thin=(0, 32, 0), fine_parts=1)
 
 
@@ -117,7 +117,7 @@ def test_blocks_that_the_start_lacks_are_the_teachers(tmp_path: Path) -> None:
 
 
 def test_another_recogniser_brings_its_own_deep_half(tmp_path: Path) -> None:
-    """The front stays, the bridge's path too; its linear part is to be fitted to other features."""
+    """The front stays; the bridge's matrices are to be fitted to other features."""
     import timm
     from safetensors.torch import save_file
 
@@ -129,10 +129,10 @@ def test_another_recogniser_brings_its_own_deep_half(tmp_path: Path) -> None:
     shape = replace(given.config, recogniser="xs", deep_blocks=9, fine_blocks=6)
     net = start_network(shape, tmp_path, tmp_path / "given.safetensors")
     own, before = net.state_dict(), given.state_dict()
-    fresh = [name for name in own if name.startswith(("deep.", "bridge.linear", "bridge.out"))]
+    fresh = [name for name in own if name.startswith(("deep.", "bridge.linear", "bridge.norm_out"))]
     for name in own.keys() - set(fresh):
         torch.testing.assert_close(own[name], before[name], atol=0, rtol=0)
-    assert not own["bridge.linear.weight"].any() and not own["bridge.out.weight"].any()
+    assert not own["bridge.linear.weight"].any()
     torch.testing.assert_close(
         own["deep.stage1.0.mlp.fc1.weight"], teacher.state_dict()["stages.0.blocks.0.mlp.fc1.weight"]
     )
@@ -172,7 +172,7 @@ def test_the_3x3_filters_that_go_are_those_that_hardly_were_any(whole: OneShotNe
         mine, theirs = net.backbone(images), given.backbone(images)
         for own, expected in zip(net.detect(mine), given.detect(theirs), strict=True):
             torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-4)
-        sampled = net.thinned(mine.s2, mine.s4, mine.s8), given.thinned(theirs.s2, theirs.s4, theirs.s8)
+        sampled = net.thinned(*mine[:4]), given.thinned(*theirs[:4])
         for own, expected in zip(*sampled, strict=True):
             torch.testing.assert_close(own, expected, atol=1e-3, rtol=1e-4)
 

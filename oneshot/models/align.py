@@ -2,8 +2,8 @@
 
 Every map's cell (row i, column j) at stride s has its centre at x = s (j + 0.5) - 0.5 pixels (continuous,
 pixel centres at + 0.5), y likewise: the 3x3 stem with stride 2 is centred on even pixels, and 2x2 pools keep
-that half-pixel shift. `sample` uses the exact centre, since half a pixel is two template pixels on a face
-of 28 pixels.
+that half-pixel shift, which the picture itself (stride 1) does not have. `sample` uses the exact centre,
+since half a pixel is two template pixels on a face of 28 pixels.
 """
 
 import math
@@ -63,7 +63,7 @@ def pixels_per_template_pixel(transform: Tensor) -> Tensor:
     return transform[:, :2].norm(dim=1)
 
 
-POSE = 4
+POSE = 5
 """How many numbers `pose_of` gives."""
 
 LARGEST, SMALLEST = 4.0, 0.15
@@ -73,12 +73,12 @@ LARGEST, SMALLEST = 4.0, 0.15
 def pose_of(transform: Tensor) -> Tensor:
     """What a linear function of samples may depend on, of transforms (N, 4): (N, POSE).
 
-    One, the logarithm of the scale, and the cosine (less one) and sine of how far the face is turned.
+    One, the logarithm of the scale and its square, the cosine (less one) and sine of how far it is turned.
     """
     scale = pixels_per_template_pixel(transform).unsqueeze(1).clamp(min=1e-6)
     turn = transform[:, :2] / scale
     size = scale.clamp(SMALLEST, LARGEST).log()
-    return torch.cat((torch.ones_like(size), size, turn[:, :1] - 1, turn[:, 1:]), 1)
+    return torch.cat((torch.ones_like(size), size, size.square(), turn[:, :1] - 1, turn[:, 1:]), 1)
 
 
 def grid_points(cells: int, reach: float = 1.0) -> Tensor:
@@ -158,7 +158,7 @@ def sample(feature_map: Tensor, points: Tensor, stride: int, cells: int) -> Tens
     # Long rows of x0, y0, x1, …: pairs alone are slow to multiply by pairs.
     extent = torch.tensor([width, height], dtype=points.dtype, device=points.device) * stride
     factor = (2 / extent).repeat(points.shape[1])
-    grid = points.flatten(1) * factor - (1 + CELL_SHIFT * factor)
+    grid = points.flatten(1) * factor - (1 + (CELL_SHIFT if stride > 1 else 0.0) * factor)
     # Bfloat16 grids would place samples half a cell off, hence float32 throughout.
     with torch.autocast(feature_map.device.type, enabled=False):
         out = F.grid_sample(

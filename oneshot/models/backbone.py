@@ -24,8 +24,13 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Maps(NamedTuple):
-    """Feature maps of one batch, (B, C, H/stride, W/stride) each; `s16` and `s32` serve detection only."""
+    """Feature maps of one batch, (B, C, H/stride, W/stride) each; `s16` and `s32` serve detection only.
 
+    `s1` are the images as they came; `s2` is what the linear filters make, where there are some, and else
+    the stem's output.
+    """
+
+    s1: Tensor
     s2: Tensor
     s4: Tensor
     s8: Tensor
@@ -92,6 +97,7 @@ class Backbone(nn.Module):
         share3x3: see `Fire`; of fire2 and fire3, up to stride 4.
         share3x3_top: of fire4 to fire9, which serve detection alone unless stride 8 is sampled too.
         squeeze_top, expand_top: widths of fire4 and 5, 6 and 7, 8 and 9 (Table 2's by default).
+        linear: filters beside the stem's, for identity alone, whose output is not rectified.
     """
 
     mean: Tensor
@@ -106,11 +112,13 @@ class Backbone(nn.Module):
         share3x3_top: float = 0.5,
         squeeze_top: tuple[int, int, int] = SQUEEZE_TOP,
         expand_top: tuple[int, int, int] = EXPAND_TOP,
+        linear: int = 0,
     ):
         super().__init__()
         self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.stem = nn.Conv2d(3, stem, 3, stride=2, padding=1)
+        self.linear = nn.Conv2d(3, linear, 3, stride=2, padding=1, bias=False) if linear else None
         squeeze = (*SQUEEZE[:2], *(width for width in squeeze_top for _ in range(2)))
         expand = (*EXPAND[:2], *(width for width in expand_top for _ in range(2)))
         inputs = (stem, *(2 * e for e in expand[:-1]))
@@ -120,15 +128,19 @@ class Backbone(nn.Module):
             for i, s, e, share in zip(inputs, squeeze, expand, shares, strict=True)
         ]
         self.fire2, self.fire3, self.fire4, self.fire5, self.fire6, self.fire7, self.fire8, self.fire9 = fires
-        self.widths = (stem, *(2 * e for e in expand[1::2]))
+        self.widths = (linear or stem, *(2 * e for e in expand[1::2]))
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """What the first filters read of RGB images (B, 3, H, W), values 0..255."""
+        x = images - self.mean
+        return x if self.std is None else x / self.std  # export makes it part of their weights
 
     def fine(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """RGB images (B, 3, H, W), values 0..255, to the maps at strides 2 and 4."""
-        x = images - self.mean
-        if self.std is not None:  # export makes it part of the stem's weights
-            x = x / self.std
+        x = self.normalised(images)
         s2 = F.relu(self.stem(x))
-        return s2, self.fire3(self.fire2(F.max_pool2d(s2, 2)))
+        s4 = self.fire3(self.fire2(F.max_pool2d(s2, 2)))
+        return s2 if self.linear is None else self.linear(x), s4
 
     def stride8(self, s4: Tensor) -> Tensor:
         """From the map at stride 4 to that at stride 8."""
@@ -140,7 +152,7 @@ class Backbone(nn.Module):
         s8 = self.stride8(s4)
         s16 = self.fire7(self.fire6(F.max_pool2d(s8, 2)))
         s32 = self.fire9(self.fire8(F.max_pool2d(s16, 2)))
-        return Maps(s2, s4, s8, s16, s32)
+        return Maps(images, s2, s4, s8, s16, s32)
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
         """Start from torchvision's `squeezenet1_1` (the paper starts from ImageNet too).
@@ -153,7 +165,7 @@ class Backbone(nn.Module):
             .float()
             .flatten(1)
             .norm(dim=1)
-            .topk(self.widths[0])
+            .topk(self.stem.out_channels)
             .indices.sort()
             .values
         )

@@ -87,7 +87,9 @@ def fold(net: OneShotNet) -> OneShotNet:
     """
     folded = copy.deepcopy(net).eval()
     if folded.backbone.std is not None:
-        folded.backbone.stem.weight.data /= folded.backbone.std
+        for filters in (folded.backbone.stem, folded.backbone.linear):
+            if filters is not None:
+                filters.weight.data /= folded.backbone.std
         folded.backbone.std = None
     parts: Any = (folded.head.lateral, folded.head.merge, folded.head.tower)
     for layers in (sequence for part in parts for sequence in part):
@@ -130,11 +132,7 @@ def _fold_bridge(bridge: Any) -> None:
 
 def _fold_stem_bridge(bridge: Any) -> None:
     _fold_before(bridge.norm, bridge.linear)
-    _fold_before(bridge.norm, bridge.lift)
     bridge.norm = nn.Identity()
-    bridge.pose.weight.data *= _scale_and_shift(bridge.norm_lift)[0][:, None]
-    for layer, norm in (("lift", "norm_lift"), ("look", "norm_look")):
-        _fold_after(bridge, layer, norm)
 
 
 def _fold_after(module: Any, layer: str, norm: str) -> None:

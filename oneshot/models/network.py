@@ -37,10 +37,11 @@ class NetworkConfig:
         stem, dwc, bypass, share3x3, share3x3_top, squeeze_top, expand_top: see `Backbone`; shares in eighths,
             from 1/8 to 7/8.
         thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is,
-            and no stride 8.
+            and no stride 8. With a `StemBridge`, those at stride 2 are the backbone's `linear` filters, and
+            the picture itself is sampled beside them.
         fine_parts: how many samples a side are taken of stride 2 in each of the template's 28x28 cells.
         bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank; `StemBridge`, which takes
-            its place where the deep half begins at 28x28, has only the first.
+            its place where the deep half begins at 28x28, has none of them.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
         recogniser: which EdgeFace is imitated, and by whose deep half.
@@ -51,7 +52,7 @@ class NetworkConfig:
     stem: int = 32
     dwc: bool = False
     bypass: bool = False
-    thin: tuple[int, int, int] = (16, 32, 0)
+    thin: tuple[int, int, int] = (4, 32, 0)
     fine_parts: int = 2
     bridge: int = 32
     bridge_fine: int = 96
@@ -93,6 +94,10 @@ class NetworkConfig:
             raise OneShotError(f"network.deep_blocks={self.deep_blocks}: give {least} to {most}")
         if self.fine_blocks not in range(fine + 1):
             raise OneShotError(f"network.fine_blocks={self.fine_blocks}: give 0 to {fine}")
+        if kind.at28(self.fine_blocks) not in (0, kind.blocks[0]):
+            raise OneShotError(
+                f"network.fine_blocks={self.fine_blocks}: give 0 to {kind.blocks[1]}, or all {fine}"
+            )
 
     @property
     def stem_bridge(self) -> bool:
@@ -110,6 +115,7 @@ class OneShotNet(nn.Module):
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
         self.config = config = config or NetworkConfig()
+        t2, t4, t8 = config.thin
         self.backbone = Backbone(
             config.stem,
             config.dwc,
@@ -118,20 +124,22 @@ class OneShotNet(nn.Module):
             config.share3x3_top,
             config.squeeze_top,
             config.expand_top,
+            t2 if config.stem_bridge else 0,
         )
         w2, w4, w8, w16, w32 = self.backbone.widths
         self.head = DetectionHead((w8, w16, w32), config.head)
-        t2, t4, t8 = config.thin
-        self.thin2: nn.Module = nn.Conv2d(w2, t2, 1) if t2 else nn.Identity()
+        self.fine_strides = (1, 2) if config.stem_bridge else (2,)
+        thin2 = t2 and not config.stem_bridge
+        self.thin2: nn.Module = nn.Conv2d(w2, t2, 1) if thin2 else nn.Identity()
         self.thin4 = nn.Conv2d(w4, t4, 1)
         self.thin8 = nn.Conv2d(w8, t8, 1) if t8 else None
         self.refinement = Refinement(t4 + t8)
         self.template = Template(parts=config.fine_parts)
         if config.form == "aligned":
-            fine = config.fine_parts**2 * (t2 or w2)
+            fine = config.fine_parts**2 * ((t2 or w2) + 3 * config.stem_bridge)
             wanted = EDGEFACE[config.recogniser].hint_width(config.fine_blocks)
             self.bridge: StemBridge | Bridge = (
-                StemBridge(fine, config.bridge, wanted)
+                StemBridge(fine, wanted)
                 if config.stem_bridge
                 else Bridge(fine, t4 + t8, config.bridge, wanted, config.bridge_fine, config.bridge_rank)
             )
@@ -145,15 +153,16 @@ class OneShotNet(nn.Module):
         """Raw outputs (B, 15, H/s, W/s) for strides 8, 16, 32; see docs/design.md for their code."""
         return self.head(maps.s8, maps.s16, maps.s32)
 
-    def thinned(self, s2: Tensor, s4: Tensor, s8: Tensor | None) -> tuple[Tensor, ...]:
-        """The maps that are sampled: two, or three where stride 8, then not None, is one of them."""
+    def thinned(self, s1: Tensor, s2: Tensor, s4: Tensor, s8: Tensor | None) -> tuple[Tensor, ...]:
+        """The maps that are sampled: at `fine_strides`, 4, and, where 8, then not None, is one, 8."""
+        finest = (s1, s2) if self.config.stem_bridge else (self.thin2(s2),)
         coarsest = () if self.thin8 is None else (self.thin8(s8),)
-        return self.thin2(s2), self.thin4(s4), *coarsest
+        return *finest, self.thin4(s4), *coarsest
 
     def sampled_maps(self, images: Tensor) -> tuple[Tensor, ...]:
         """`thinned` of images (B, 3, H, W), with no more of the backbone run than it takes."""
         s2, s4 = self.backbone.fine(images)
-        return self.thinned(s2, s4, None if self.thin8 is None else self.backbone.stride8(s4))
+        return self.thinned(images, s2, s4, None if self.thin8 is None else self.backbone.stride8(s4))
 
     def refine(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
         """One correction of landmarks (N, 5, 2), pixels: of K faces a picture (N = B * K), or at `places`."""
@@ -165,14 +174,16 @@ class OneShotNet(nn.Module):
     def samples(
         self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What the bridge takes: aligned samples (N, F, 28, 28) of stride 2, and what it is to have beside.
+        """What the bridge takes: aligned samples (N, F, 28, 28) of what is finest, and what it has beside.
 
-        F is `fine_parts` squared times the channels of the map: the samples of each of the 28x28 cells.
+        F is `fine_parts` squared times the channels of these maps: the samples of each of the 28x28 cells.
         Beside: each face's pose for a `StemBridge`; for others samples (N, C, 14, 14) of what is coarser.
         """
         faces = template_to_image(landmarks, self.template.landmarks)
         transform = by_slot(faces, places)
-        fine = by_face(sample(sampled[0], apply_similarity(transform, self.template.fine), 2, 28), places)
+        points = apply_similarity(transform, self.template.fine)
+        finest = zip(sampled, self.fine_strides, strict=False)
+        fine = torch.cat([by_face(sample(each, points, stride, 28), places) for each, stride in finest], 1)
         if self.config.stem_bridge:
             return fine, pose_of(faces)
         return fine, by_face(self.coarse_samples(sampled, transform, self.template.grid14), places)
@@ -180,8 +191,9 @@ class OneShotNet(nn.Module):
     def coarse_samples(self, sampled: tuple[Tensor, ...], transform: Tensor, grid: Tensor) -> Tensor:
         """Strides 4 and 8 (B, C, K, 14, 14) on a grid of the template, moved by transforms (B * K, 4)."""
         points = apply_similarity(transform, grid)
-        at4 = sample(sampled[1], points, 4, 14)
-        return at4 if self.thin8 is None else torch.cat((at4, sample(sampled[2], points, 8, 14)), 1)
+        first = len(self.fine_strides)
+        at4 = sample(sampled[first], points, 4, 14)
+        return at4 if self.thin8 is None else torch.cat((at4, sample(sampled[first + 1], points, 8, 14)), 1)
 
     def embed(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
         """Embeddings (N, 1000), L2-normalised, of faces aligned by landmarks (N, 5, 2), pixels.

@@ -1,48 +1,40 @@
-"""From the stem's samples to what the teacher's own stem makes of the aligned crop."""
+"""From samples of the picture and of linear filters to what the teacher's own stem makes of the face."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from oneshot.models.align import POSE
 
 
 class StemBridge(nn.Module):
-    """Samples of stride 2 to the features that EdgeFace has after its stem, on 28x28 cells.
+    """Samples to the features that EdgeFace has after its stem, on 28x28 cells.
 
-    Both stems are one layer of small filters on the same pixels, so most of what the one makes is a linear
-    function of what the other made there: a function that depends on how large the face is and how far it
-    is turned, since the samples come from filters that are neither scaled nor turned with it. A matrix a
-    face, a sum of a few by the face's pose, is fitted by least squares (`training.first_fit`); a small
-    convolutional path beside it learns the rest.
+    That stem is one layer of linear filters and a layer norm, so what its filters make is nearly a linear
+    function of the pixels that are sampled in a cell and of what other linear filters made of those around
+    them: a function that depends on how large the face is and how far it is turned. A matrix a face, a sum
+    of a few by the face's pose, is fitted by least squares (`training.first_fit`). The norm is the last step.
 
     Args:
-        fine: channels of the samples. width: of the path beside. out: channels of the features.
+        fine: channels of the samples. out: channels of the features.
     """
 
-    def __init__(self, fine: int, width: int = 32, out: int = 24):
+    def __init__(self, fine: int, out: int = 24):
         super().__init__()
         self.norm = nn.BatchNorm2d(fine)
         self.linear = nn.Linear(fine, POSE * out)
-        self.lift = nn.Conv2d(fine, width, 1, bias=False)
-        self.pose = nn.Linear(POSE, width, bias=False)
-        self.norm_lift = nn.BatchNorm2d(width)
-        self.look = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
-        self.norm_look = nn.BatchNorm2d(width)
-        self.out = nn.Conv2d(width, out, 1)
-        for layer in (self.linear, self.out):
-            nn.init.zeros_(layer.weight)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        self.norm_out = nn.LayerNorm(out, eps=1e-6)
 
     def forward(self, fine: Tensor, pose: Tensor) -> Tensor:
         """Samples (N, F, 28, 28) and `pose_of` their transforms (N, POSE) to (N, out, 28, 28)."""
-        x = self.norm(fine)
-        matrices = (pose @ self.linear.weight.view(POSE, -1)).unflatten(1, (-1, x.shape[1]))
-        shifts = pose @ self.linear.bias.view(POSE, -1)
-        linear = (matrices @ x.flatten(2) + shifts.unsqueeze(2)).unflatten(2, x.shape[2:])
-        lifted = F.relu(self.norm_lift(self.lift(x) + self.pose(pose)[:, :, None, None]))
-        return linear + self.out(F.relu(self.norm_look(self.look(lifted))))
+        # Of large numbers that cancel: in bfloat16 their difference would be lost.
+        with torch.autocast(fine.device.type, enabled=False):
+            x, pose = self.norm(fine.float()), pose.float()
+            matrices = (pose @ self.linear.weight.view(POSE, -1)).unflatten(1, (-1, x.shape[1]))
+            shifts = pose @ self.linear.bias.view(POSE, -1)
+            features = x.flatten(2).transpose(1, 2) @ matrices.transpose(1, 2) + shifts.unsqueeze(1)
+            return self.norm_out(features).transpose(1, 2).unflatten(2, x.shape[2:])
 
     @torch.no_grad()
     def set_linear(self, matrices: Tensor, shifts: Tensor) -> None:

@@ -115,7 +115,10 @@ def _fill(net: nn.Module, path: Path) -> None:
     try:
         net.load_state_dict(state)
     except RuntimeError:
-        raise OneShotError(f"{path}: its tensors do not fit its own config; fetch the file again") from None
+        raise OneShotError(
+            f"{path}: its tensors do not fit its own config: broken, or of another version of oneshot; use "
+            "the weights that came with this one"
+        ) from None
 
 
 def start_squeezefaceposenet(

@@ -57,7 +57,7 @@ class DistilStage:
         for views, truth in identity.views(self.rows(step, rng), rng):
             crops.append(identity.teacher.crop(views, truth))
             faces.append(identity.teacher.crop(views, jitter_landmarks(truth, rng, 0.05, 0.03), self.grid))
-        target = identity.teach(torch.cat(crops))[1]
+        target = identity.teach(torch.cat(crops))
         descriptors = self.describe(net, torch.cat(faces))
         return {"pairs": config.weight_pairs * neighbours_loss(F.normalize(descriptors, dim=1), target)}
 
@@ -75,7 +75,7 @@ class DistilStage:
             parts = []
             for views, truth in identity.held_views(scale):
                 found = self.describe(net, identity.teacher.crop(views, truth, self.grid))
-                parts.append((found, identity.teach(identity.teacher.crop(views, truth))[1]))
+                parts.append((found, identity.teach(identity.teacher.crop(views, truth))))
             own, target = (F.normalize(torch.cat(p).cpu(), dim=1) for p in zip(*parts, strict=True))
             figures[f"tar_{name}"] = tar_at_far(own, held.identity)
             figures[f"tar_teacher_{name}"] = tar_at_far(target, held.identity)

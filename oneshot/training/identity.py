@@ -29,7 +29,7 @@ from oneshot.training.teacher import Teacher, load_state
 from oneshot.training.validation import tar_at_far
 from oneshot.training.views import CROP_SCALE, jitter_landmarks, make_views
 
-Teach = Callable[[Tensor], tuple[Tensor, Tensor]]
+Teach = Callable[[Tensor], Tensor]
 
 COARSE_NOISE = (0.2, 0.18)
 """Largest noise of a point and of all five together that the refinement learns to take back."""
@@ -104,10 +104,8 @@ class IdentityStage:
         rng = torch.Generator().manual_seed((config.seed << 32) + step)
         rows = self.rows(step)
         views = list(self.views(rows, rng))
-        crops = torch.cat([self.teacher.crop(*view) for view in views])
-        hint, target = self.teach(crops)
-        target = self.sharpened(rows, target)
-        samples, refined_all, truth_all = [], [], []
+        target = self.sharpened(rows, self.teach(torch.cat([self.teacher.crop(*view) for view in views])))
+        samples, places, refined_all, truth_all = [], [], [], []
         outputs: list[Tensor] = []
         own = config.own_landmarks if step >= config.own_landmarks_from * config.steps else 0.0
         # One autocast for all: it keeps the weights' bfloat16 copies until it ends.
@@ -125,16 +123,21 @@ class IdentityStage:
                 chosen = (torch.rand(len(truth), 1, 1, generator=rng) < own).to(self.device)
                 landmarks = torch.where(chosen, corrections[-1].detach(), near)
                 if config.network.form == "cell":
-                    outputs.append(net.embed((*thin, *net.backbone(images)[2:]), landmarks))
+                    outputs.append(net.embed((*thin, *net.backbone(images)[3:]), landmarks))
                 else:
                     samples.append(net.samples(thin, landmarks))
+                places.append(landmarks)
                 refined_all.extend(corrections)
                 truth_all.extend([truth] * len(corrections))
             losses: dict[str, Tensor] = {}
             # The bridge's batch-norms see all sizes of face at once, as at run time.
             if config.network.form == "aligned":
                 features, embedding = self.finish(net, *(torch.cat(s) for s in zip(*samples, strict=True)))
-                losses["hint"] = config.weight_hint * hint_loss(features, hint)
+                # Hints of the crop as it is aligned here: samples of one place do not tell of another.
+                crops = [self.teacher.crop(view[0], place) for view, place in zip(views, places, strict=True)]
+                losses["hint"] = config.weight_hint * hint_loss(
+                    features, self.teacher.hints(torch.cat(crops))
+                )
             elif config.network.form == "fire":
                 embedding = F.normalize(net.tail(torch.cat([s[1] for s in samples])).float(), dim=1)
             else:
@@ -149,8 +152,8 @@ class IdentityStage:
             losses["margin"] = config.weight_margin * margin_loss(embedding, self.centres, labels)
         return losses
 
-    def teach(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """The teacher's hints and targets for aligned crops."""
+    def teach(self, crops: Tensor) -> Tensor:
+        """The teacher's targets for aligned crops."""
         teacher = self.step_teacher if len(crops) == self.config.batch else self.teacher
         with autocast(self.device, self.config.precision):
             return teacher(crops.contiguous(memory_format=torch.channels_last))
@@ -167,7 +170,7 @@ class IdentityStage:
             landmarks = self.train.landmarks[chosen].to(self.device)
             crops = self.teacher.crop(self.pixels[chosen], landmarks)
             target = target.clone()
-            target[small.to(self.device)] = self.teach(crops)[1].to(target.dtype)
+            target[small.to(self.device)] = self.teach(crops).to(target.dtype)
         return target
 
     @torch.no_grad()
@@ -179,10 +182,10 @@ class IdentityStage:
             parts: list[tuple[Tensor, ...]] = []
             for views, truth in self.held_views(scale):
                 with autocast(self.device, self.config.precision):
-                    target = self.teach(self.teacher.crop(views, truth))[1]
+                    target = self.teach(self.teacher.crop(views, truth))
                     maps = net.backbone(views.contiguous(memory_format=torch.channels_last))
-                    thin = net.thinned(maps.s2, maps.s4, maps.s8)
-                    sampled = (*thin, *maps[2:])
+                    thin = net.thinned(*maps[:4])
+                    sampled = (*thin, *maps[3:])
                     given = net.embed(sampled, truth)
                     noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
                     refined = refinements(net, thin, noisy, net.config.refinements)[-1]

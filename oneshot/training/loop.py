@@ -53,7 +53,7 @@ def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> li
     first = 6 if config.network.thin[2] else 4
     detection = ("head.", *(f"backbone.fire{number}" for number in range(first, 10)))
     deep = ("deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
-    trunk = ("backbone.",) if config.freeze_trunk else ()
+    trunk = ("backbone.stem.", "backbone.fire") if config.freeze_trunk else ()
     parts = {"deep": deep, "detection": detection, "trunk": trunk}
     rates = {"front": config.lr, "deep": config.lr_deep, "detection": config.lr_head, "trunk": 0.0}
     by_muon = {"front": config.muon, "deep": config.muon_deep, "detection": config.muon, "trunk": 0.0}

@@ -83,11 +83,12 @@ class Teacher(nn.Module):
         return F.grid_sample(views.float(), grid, align_corners=False)
 
     @torch.no_grad()
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Aligned crops, RGB 0..255, to hints and targets (B, 1000), L2-normalised.
+    def forward(self, crops: Tensor) -> Tensor:
+        """Aligned crops, RGB 0..255, to targets (B, 1000), L2-normalised."""
+        deep = self.net.forward_head(self.after(self.before((crops - 127.5) / 127.5)))
+        return F.normalize(F.normalize(deep.float(), dim=1) @ self.rotation.T, dim=1)
 
-        Hints are (B, C, 14, 14), or (B, C, 28, 28) where blocks of stage 1 come after them.
-        """
-        hints = self.before((crops - 127.5) / 127.5)
-        deep = self.net.forward_head(self.after(hints))
-        return hints.float(), F.normalize(F.normalize(deep.float(), dim=1) @ self.rotation.T, dim=1)
+    @torch.no_grad()
+    def hints(self, crops: Tensor) -> Tensor:
+        """Aligned crops to hints (B, C, 14, 14), or (B, C, 28, 28) where stage 1 comes after them."""
+        return self.before((crops - 127.5) / 127.5).float()
