@@ -35,7 +35,8 @@ def test_every_variant_is_a_network(name: str) -> None:
     assert [tuple(t.shape) for t in out] == [(3, 4), (3,), (3, 5, 2), (3, 1000), (3,)]
     top = [net.backbone.get_submodule(f"fire{n}").out_channels for n in (5, 7, 9)]
     assert top == [2 * width for width in net.config.expand_top]
-    assert net.backbone.widths == (net.config.stem, 128, *top)
+    finest = net.config.thin[0] if net.config.stem_bridge else net.config.stem
+    assert net.backbone.widths == (finest, 128, *top) and net.backbone.stem.out_channels == net.config.stem
 
 
 def test_the_variants_say_what_they_are_of() -> None:
@@ -48,7 +49,7 @@ def test_the_variants_say_what_they_are_of() -> None:
 
 def test_a_shape_with_every_option_exports(tmp_path: Path) -> None:
     torch.manual_seed(2)
-    net = OneShotNet(NetworkConfig(stem=16, dwc=True, share3x3=0.25, bridge=48, deep_blocks=3)).eval()
+    net = OneShotNet(NetworkConfig(stem=16, dwc=True, share3x3=0.25, thin=(8, 32, 0), deep_blocks=3)).eval()
     torch.nn.init.normal_(net.head.out[0].weight, std=0.5)  # type: ignore[arg-type]
     export_onnx(net, tmp_path / "net.onnx", rank.INFO)
     picture = image(64, 96)

@@ -101,7 +101,7 @@ class NetworkConfig:
 
     @property
     def stem_bridge(self) -> bool:
-        """Whether identity reads stride 2 alone, by a `StemBridge`."""
+        """Whether identity reads the picture and linear filters alone, by a `StemBridge`."""
         return self.form == "aligned" and EDGEFACE[self.recogniser].at28(self.fine_blocks) > 0
 
     def as_dict(self) -> dict[str, object]:

@@ -68,8 +68,8 @@ def _seen(net: OneShotNet, stage: IdentityStage, filters: Tensor | None = None) 
         if filters is not None:
             sampled = (views, F.conv2d(net.backbone.normalised(views), filters, stride=2, padding=1))
         samples, pose = net.samples(sampled, truth)
-        crops = (stage.teacher.crop(views, truth) - 127.5) / 127.5
-        yield samples.flatten(2), pose, stage.teacher.net.stem[0](crops).flatten(2)
+        wanted = stage.teacher.filtered(stage.teacher.crop(views, truth))
+        yield samples.flatten(2), pose, wanted.flatten(2)
 
 
 def _equations(seen: Iterator[Seen]) -> tuple[Tensor, Tensor]:
@@ -101,10 +101,12 @@ def _telling_most(seen: Iterator[Seen], count: int) -> Tensor:
     mean = moments[0, :-1, 0, -1]
     spread = moments[0, :-1, 0, :-1] - mean[:, None] * mean
     own = len(spread) * 3 // 30
+    # What the picture's samples tell already of the windows' is taken out.
     known = torch.linalg.solve(spread[:own, :own] + 1e-6 * torch.eye(own).to(spread), spread[:own, own:])
     new = (spread[own:, own:] - spread[own:, :own] @ known).unflatten(0, (27, -1)).unflatten(2, (27, -1))
     new = torch.stack([new[:, part, :, part] for part in range(new.shape[1])]).mean(0)
     reads = (found[:, own:-1] * weighs[:, None, None]).unflatten(1, (27, -1)).transpose(0, 1).flatten(1)
+    # As many directions of the windows, each weighed by how much it varies, as carry most of the fit.
     sizes, axes = torch.linalg.eigh(new)
     root = sizes.clamp(min=float(sizes[-1]) * 1e-9).sqrt()
     left = torch.linalg.svd((axes * root) @ axes.T @ reads, full_matrices=False)[0][:, :count]

@@ -92,3 +92,8 @@ class Teacher(nn.Module):
     def hints(self, crops: Tensor) -> Tensor:
         """Aligned crops to hints (B, C, 14, 14), or (B, C, 28, 28) where stage 1 comes after them."""
         return self.before((crops - 127.5) / 127.5).float()
+
+    @torch.no_grad()
+    def filtered(self, crops: Tensor) -> Tensor:
+        """What the filters of its stem make of aligned crops, before their norm: (B, C, 28, 28)."""
+        return self.net.stem[0]((crops - 127.5) / 127.5)
