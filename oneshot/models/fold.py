@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from oneshot.models.network import OneShotNet
-from oneshot.models.stem_bridge import StemBridge
 
 
 class Rows(nn.Module):
@@ -99,10 +98,12 @@ def fold(net: OneShotNet) -> OneShotNet:
     _fold_before(refinement.norm, refinement.thin)
     refinement.norm = nn.Identity()
     if net.config.form == "aligned":
-        if isinstance(folded.bridge, StemBridge):
-            _fold_stem_bridge(folded.bridge)
+        bridge: Any = folded.bridge
+        if net.config.stem_bridge:
+            _fold_before(bridge.norm, bridge.linear)
+            bridge.norm = nn.Identity()
         else:
-            _fold_bridge(folded.bridge)
+            _fold_bridge(bridge)
         blocks: Any = list(folded.deep.modules())
         for block in blocks:
             if isinstance(block, nn.GELU):
@@ -124,33 +125,19 @@ def fold(net: OneShotNet) -> OneShotNet:
 
 def _fold_bridge(bridge: Any) -> None:
     for layer, norm in (("down_fine", "norm_down"), ("mix", "norm_mix")):
-        _fold_after(bridge, layer, norm)
+        setattr(bridge, layer, fuse_conv_bn_eval(getattr(bridge, layer), getattr(bridge, norm)))
+        setattr(bridge, norm, nn.Identity())
     if isinstance(bridge.squeeze, nn.Conv2d):  # then no padding comes between the coarse samples' norm and it
         _fold_before(bridge.norm_coarse, bridge.squeeze)
         bridge.norm_coarse = nn.Identity()
 
 
-def _fold_stem_bridge(bridge: Any) -> None:
-    _fold_before(bridge.norm, bridge.linear)
-    bridge.norm = nn.Identity()
-
-
-def _fold_after(module: Any, layer: str, norm: str) -> None:
-    setattr(module, layer, fuse_conv_bn_eval(getattr(module, layer), getattr(module, norm)))
-    setattr(module, norm, nn.Identity())
-
-
-def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What a batch-norm in evaluation does to each channel."""
-    assert norm.running_var is not None and norm.running_mean is not None
-    scale = norm.weight.data / torch.sqrt(norm.running_var + norm.eps)
-    return scale, norm.bias.data - norm.running_mean * scale
-
-
 def _fold_before(norm: nn.BatchNorm2d, layer: nn.Conv2d | nn.Linear) -> None:
     """A batch-norm of the last inputs, or of all, of a 1x1 convolution or of a linear layer becomes part of
     its weights and bias."""
-    scale, shift = _scale_and_shift(norm)
+    assert norm.running_var is not None and norm.running_mean is not None
+    scale = norm.weight.data / torch.sqrt(norm.running_var + norm.eps)
+    shift = norm.bias.data - norm.running_mean * scale
     columns = layer.weight.data.flatten(1)[:, -len(scale) :]
     moved = columns @ shift
     layer.bias = nn.Parameter(moved if layer.bias is None else layer.bias.data + moved)

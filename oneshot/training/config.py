@@ -38,7 +38,8 @@ class TrainConfig:
             (of SqueezeFacePoseNet: what comes after fire4), which is frozen for the first `freeze_deep` of
             the steps; lr_head: of the detection head and of fire6-9, which serve it alone (fire4-9 where
             stride 8 is not sampled). warmup: steps of linear warm-up; then a cosine to zero.
-        freeze_trunk: leave what identity reads of the backbone as it is; stage 1 finds the same faces then.
+        freeze_trunk: leave the backbone as it is, but for the linear filters that identity alone reads; stage
+            1 finds the same faces then.
         muon: how many times `lr` and `lr_head` Muon gives the weights that mix channels; 0 is AdamW for all.
         muon_deep: the same of `lr_deep`, for a deep half that has lost blocks and so has much to learn.
         canvases, scales: sides of the views in one step, and the range of face scales (1 = the 112-pixel

@@ -33,43 +33,40 @@ def fit_stem_bridge(net: OneShotNet, stage: IdentityStage) -> float | None:
     if not isinstance(bridge, StemBridge) or bool(bridge.linear.weight.any()):
         return None
     net.to(stage.device).eval()
-    bridge.norm_out.load_state_dict(stage.teacher.net.stem[1].state_dict())
+    norm = stage.teacher.net.stem[1]
+    bridge.norm_out.load_state_dict(norm.state_dict())
     filters = net.backbone.linear
     if filters is not None:
         every = torch.eye(27, device=stage.device).view(27, 3, 3, 3)
         filters.weight.copy_(_telling_most(_seen(net, stage, every), len(filters.weight)))
-    cells = torch.cat([samples.transpose(0, 1).flatten(1) for samples, _, _ in _seen(net, stage)], 1)
+    seen = list(_seen(net, stage))
+    cells = torch.cat([samples.transpose(0, 1).flatten(1) for samples, _, _ in seen], 1)
     bridge.norm.running_mean, bridge.norm.running_var = cells.mean(1), cells.var(1)
-    normed = ((bridge.norm(samples.unsqueeze(3))[..., 0], *others) for samples, *others in _seen(net, stage))
+    normed = ((bridge.norm(samples), poses, wanted) for samples, poses, wanted in seen)
     by_pose = _solved(*_equations(normed)).float()
     bridge.set_linear(by_pose[:, :-1].transpose(1, 2), by_pose[:, -1])
     missed = whole = torch.zeros((), device=stage.device)
-    for views, truth in _views(stage):
-        hints = stage.teacher.hints(stage.teacher.crop(views, truth))
-        features = bridge(*net.samples(net.sampled_maps(views), truth))
-        missed = missed + (features - hints).square().sum((0, 2, 3)) / hints.var((0, 2, 3))
+    for samples, poses, wanted in seen:
+        hints = norm(wanted)
+        missed = missed + (bridge(samples, poses) - hints).square().sum((0, 2, 3)) / hints.var((0, 2, 3))
         whole = whole + hints[:, 0].numel()
     return 1 - float((missed / whole).mean())
 
 
-def _views(stage: IdentityStage) -> Iterator[tuple[Tensor, Tensor]]:
-    for step in range(STEPS):
-        yield from stage.views(stage.rows(step), torch.Generator().manual_seed(step))
-
-
 def _seen(net: OneShotNet, stage: IdentityStage, filters: Tensor | None = None) -> Iterator[Seen]:
-    """Of each canvas of some steps: samples (N, F, cells), poses (N, POSE), and what the filters of the
-    teacher's stem make there (N, C, cells).
+    """Of each canvas of some steps: samples (N, F, 28, 28), poses (N, POSE), and what the filters of the
+    teacher's stem make there (N, C, 28, 28).
 
     filters: (F', 3, 3, 3) whose output is sampled instead of the backbone's own map at stride 2.
     """
-    for views, truth in _views(stage):
-        sampled = net.sampled_maps(views)
-        if filters is not None:
-            sampled = (views, F.conv2d(net.backbone.normalised(views), filters, stride=2, padding=1))
-        samples, pose = net.samples(sampled, truth)
-        wanted = stage.teacher.filtered(stage.teacher.crop(views, truth))
-        yield samples.flatten(2), pose, wanted.flatten(2)
+    for step in range(STEPS):
+        for views, truth in stage.views(stage.rows(step), torch.Generator().manual_seed(step)):
+            if filters is None:
+                sampled = net.sampled_maps(views)
+            else:
+                sampled = (views, F.conv2d(net.backbone.normalised(views), filters, stride=2, padding=1))
+            wanted = stage.teacher.filtered(stage.teacher.crop(views, truth))
+            yield *net.samples(sampled, truth), wanted
 
 
 def _equations(seen: Iterator[Seen]) -> tuple[Tensor, Tensor]:
@@ -77,10 +74,10 @@ def _equations(seen: Iterator[Seen]) -> tuple[Tensor, Tensor]:
     pose. (POSE * (F + 1), the same) and (POSE * (F + 1), C); of all rows at once they would be gigabytes."""
     products = targets = torch.zeros(())
     for samples, poses, wanted in seen:
-        inputs = F.pad(samples.transpose(1, 2), (0, 1), value=1.0)
+        inputs = F.pad(samples.flatten(2).transpose(1, 2), (0, 1), value=1.0)
         rows = (poses[:, None, :, None] * inputs[:, :, None]).flatten(2).flatten(0, 1).double()
         products = products.to(rows) + rows.T @ rows
-        targets = targets.to(rows) + rows.T @ wanted.transpose(1, 2).flatten(0, 1).double()
+        targets = targets.to(rows) + rows.T @ wanted.flatten(2).transpose(1, 2).flatten(0, 1).double()
     return products, targets
 
 
@@ -100,7 +97,7 @@ def _telling_most(seen: Iterator[Seen], count: int) -> Tensor:
     weighs = torch.stack([moments[k, -1, k, -1] for k in range(POSE)]).sqrt()
     mean = moments[0, :-1, 0, -1]
     spread = moments[0, :-1, 0, :-1] - mean[:, None] * mean
-    own = len(spread) * 3 // 30
+    own = len(spread) // 10  # three channels of thirty are the picture's
     # What the picture's samples tell already of the windows' is taken out.
     known = torch.linalg.solve(spread[:own, :own] + 1e-6 * torch.eye(own).to(spread), spread[:own, own:])
     new = (spread[own:, own:] - spread[own:, :own] @ known).unflatten(0, (27, -1)).unflatten(2, (27, -1))

@@ -105,7 +105,7 @@ class IdentityStage:
         rows = self.rows(step)
         views = list(self.views(rows, rng))
         target = self.sharpened(rows, self.teach(torch.cat([self.teacher.crop(*view) for view in views])))
-        samples, places, refined_all, truth_all = [], [], [], []
+        samples, aligned_all, refined_all, truth_all = [], [], [], []
         outputs: list[Tensor] = []
         own = config.own_landmarks if step >= config.own_landmarks_from * config.steps else 0.0
         # One autocast for all: it keeps the weights' bfloat16 copies until it ends.
@@ -126,7 +126,7 @@ class IdentityStage:
                     outputs.append(net.embed((*thin, *net.backbone(images)[3:]), landmarks))
                 else:
                     samples.append(net.samples(thin, landmarks))
-                places.append(landmarks)
+                aligned_all.append(landmarks)
                 refined_all.extend(corrections)
                 truth_all.extend([truth] * len(corrections))
             losses: dict[str, Tensor] = {}
@@ -134,10 +134,9 @@ class IdentityStage:
             if config.network.form == "aligned":
                 features, embedding = self.finish(net, *(torch.cat(s) for s in zip(*samples, strict=True)))
                 # Hints of the crop as it is aligned here: samples of one place do not tell of another.
-                crops = [self.teacher.crop(view[0], place) for view, place in zip(views, places, strict=True)]
-                losses["hint"] = config.weight_hint * hint_loss(
-                    features, self.teacher.hints(torch.cat(crops))
-                )
+                seen = zip(views, aligned_all, strict=True)
+                crops = torch.cat([self.teacher.crop(images, landmarks) for (images, _), landmarks in seen])
+                losses["hint"] = config.weight_hint * hint_loss(features, self.teacher.hints(crops))
             elif config.network.form == "fire":
                 embedding = F.normalize(net.tail(torch.cat([s[1] for s in samples])).float(), dim=1)
             else:

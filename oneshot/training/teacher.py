@@ -85,15 +85,20 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, crops: Tensor) -> Tensor:
         """Aligned crops, RGB 0..255, to targets (B, 1000), L2-normalised."""
-        deep = self.net.forward_head(self.after(self.before((crops - 127.5) / 127.5)))
+        deep = self.net.forward_head(self.after(self.before(_scaled(crops))))
         return F.normalize(F.normalize(deep.float(), dim=1) @ self.rotation.T, dim=1)
 
     @torch.no_grad()
     def hints(self, crops: Tensor) -> Tensor:
         """Aligned crops to hints (B, C, 14, 14), or (B, C, 28, 28) where stage 1 comes after them."""
-        return self.before((crops - 127.5) / 127.5).float()
+        return self.before(_scaled(crops)).float()
 
     @torch.no_grad()
     def filtered(self, crops: Tensor) -> Tensor:
         """What the filters of its stem make of aligned crops, before their norm: (B, C, 28, 28)."""
-        return self.net.stem[0]((crops - 127.5) / 127.5)
+        return self.net.stem[0](_scaled(crops))
+
+
+def _scaled(crops: Tensor) -> Tensor:
+    """As EdgeFace reads them: 0..255 to -1..1."""
+    return (crops - 127.5) / 127.5
