@@ -62,13 +62,7 @@ def decode_boxes(code: Tensor, points: Tensor, strides: Tensor) -> Tensor:
     return torch.cat([centre - half, centre + half], -1)
 
 
-def encode_landmarks(landmarks: Tensor, points: Tensor, strides: Tensor) -> Tensor:
-    """Landmarks (…, 5, 2) in pixels → landmark codes (…, 10) at points (…, 2) with strides (…)."""
-    code = (landmarks - points[..., None, :]) / (LANDMARK_UNIT * strides[..., None, None])
-    return code.flatten(-2)
-
-
 def decode_landmarks(code: Tensor, points: Tensor, strides: Tensor) -> Tensor:
-    """Landmark codes (…, 10) → landmarks (…, 5, 2) in pixels; the inverse of `encode_landmarks`."""
+    """Landmark codes (…, 10) → landmarks (…, 5, 2) in pixels."""
     offset = code.unflatten(-1, (5, 2)) * (LANDMARK_UNIT * strides[..., None, None])
     return points[..., None, :] + offset

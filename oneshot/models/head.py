@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STRIDES = (8, 16, 32)
 OUTPUTS = 15
 """A cell's channels: 0-3 box code, 4 confidence logit, 5-14 landmarks (x, y)."""
 

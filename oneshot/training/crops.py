@@ -36,7 +36,7 @@ class Crops:
         return Crops(self.pixels[rows], self.landmarks[rows], self.identity[rows])
 
 
-def load_crops(folder: Path, limit: int | None = None) -> Crops:
+def load_crops(folder: Path) -> Crops:
     """Read `faces.npz` and `faces-*.webps` (see the data folder's README for their format).
 
     Raises:
@@ -47,8 +47,8 @@ def load_crops(folder: Path, limit: int | None = None) -> Crops:
         raise OneShotError(f"{index_path}: not there; point data= at the folder with the training crops")
     with np.load(index_path) as file:
         index = {key: file[key] for key in file.files}
-    count = len(index["part"]) if limit is None else min(limit, len(index["part"]))
-    blobs = {int(p): (folder / f"faces-{p}.webps").read_bytes() for p in np.unique(index["part"][:count])}
+    count = len(index["part"])
+    blobs = {int(p): (folder / f"faces-{p}.webps").read_bytes() for p in np.unique(index["part"])}
     pixels = torch.empty((count, 3, CROP_SIDE, CROP_SIDE), dtype=torch.uint8)
 
     def decode(i: int) -> None:
@@ -61,8 +61,8 @@ def load_crops(folder: Path, limit: int | None = None) -> Crops:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(decode, range(count), chunksize=256))
-    landmarks = torch.from_numpy(index["kps"][:count].astype(np.float32))
-    return Crops(pixels, landmarks, torch.from_numpy(index["identity"][:count].astype(np.int64)))
+    landmarks = torch.from_numpy(index["kps"].astype(np.float32))
+    return Crops(pixels, landmarks, torch.from_numpy(index["identity"].astype(np.int64)))
 
 
 def split_by_person(crops: Crops, every: int = 8) -> tuple[Crops, Crops]:

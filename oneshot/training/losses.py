@@ -6,12 +6,11 @@ Terms come unweighted, so that curves of different runs can be compared; `DETECT
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss
+from torchvision.ops import complete_box_iou_loss
 
 from oneshot.models.boxcode import (
     anchor_points,
@@ -27,45 +26,22 @@ from oneshot.training.assign import Assignment, FaceTargets
 DETECTION_WEIGHTS = {"box": 1.0, "iou": 2.0, "confidence": 1.0, "landmarks": 5.0}
 IMITATION_WEIGHTS = {"confidence": 1.0, "box": 1.0, "landmarks": 2.0}
 
-IOU_LOSSES = {"diou": distance_box_iou_loss, "ciou": complete_box_iou_loss}
-
-
-@dataclass(frozen=True)
-class DetectionLossOptions:
-    """Choices within the detection losses.
-
-    quality: how far a positive cell's confidence target moves from 1 to the IoU of its box with the face
-        (Generalized Focal Loss, Li et al. 2020; YOLOv5 likewise): the score then ranks boxes by how good
-        they are, which is what average precision asks.
-    focal_gamma: factor |target − probability|^gamma on the cross-entropy (focal loss in GFL's form, for soft
-        targets); 0 is plain cross-entropy, which the prior-probability bias already keeps in balance.
-    iou: "ciou", "diou" or "none", the kind of the additional overlap term.
-    box_beta, landmark_beta: where smooth-L1 turns from square to linear; box in code units (strides and
-        logs), landmarks in fractions of the face's size.
-    """
-
-    quality: float = 1.0
-    focal_gamma: float = 0.0
-    iou: str = "ciou"
-    box_beta: float = 0.1
-    landmark_beta: float = 0.02
-
-    def __post_init__(self) -> None:
-        if self.iou not in (*IOU_LOSSES, "none"):
-            raise ValueError(f"iou is {self.iou!r}; it may be one of {', '.join(IOU_LOSSES)}, none")
+# Where smooth-L1 turns from square to linear. Codes are strides and logs, landmarks fractions of the face.
+BOX_BETA, LANDMARK_BETA = 0.1, 0.02
 
 
 def detection_losses(
-    raw: Sequence[Tensor],
-    targets: FaceTargets,
-    assignment: Assignment,
-    options: DetectionLossOptions = DetectionLossOptions(),
+    raw: Sequence[Tensor], targets: FaceTargets, assignment: Assignment
 ) -> dict[str, Tensor]:
-    """Losses "box", "iou" (unless none), "confidence", "landmarks" of a batch, scalars in float32.
+    """Losses "box", "iou", "confidence", "landmarks" of a batch, scalars in float32.
 
     raw: the head's maps over strides 8, 16, 32, each (B, 15, h, w). All terms are divided by the batch's
     number of positive cells (landmarks: of known points), at least 1: they are finite for a batch without
     faces, which then teaches the confidence alone.
+
+    The target of a positive cell's confidence is the IoU of its box with the face (Generalized Focal Loss,
+    Li et al. 2020; YOLOv5 likewise): the score then ranks boxes by how good they are, which is what average
+    precision asks. Plain cross-entropy does: the prior-probability bias already keeps it in balance.
     """
     with torch.autocast(raw[0].device.type, enabled=False):
         sizes = [(level.shape[2], level.shape[3]) for level in raw]
@@ -80,25 +56,22 @@ def detection_losses(
         count = max(len(face), 1)
 
         code = encode_boxes(true_box, points, strides)
-        box_loss = F.smooth_l1_loss(positive[:, :4], code, beta=options.box_beta, reduction="sum")
-        losses = {"box": box_loss / count}
-        if options.iou != "none":
-            losses["iou"] = IOU_LOSSES[options.iou](box, true_box, reduction="sum") / count
+        box_loss = F.smooth_l1_loss(positive[:, :4], code, beta=BOX_BETA, reduction="sum")
 
-        score = torch.zeros_like(prediction[..., 4])
-        quality = 1 - options.quality * (1 - paired_iou(box.detach(), true_box))
-        score[picture, cell] = quality
-        losses["confidence"] = (
-            _confidence(prediction[..., 4], score, assignment.weight, options.focal_gamma) / count
-        )
+        logit = prediction[..., 4]
+        score = torch.zeros_like(logit)
+        score[picture, cell] = paired_iou(box.detach(), true_box)
+        confidence = F.binary_cross_entropy_with_logits(logit, score, assignment.weight, reduction="sum")
 
         landmarks = decode_landmarks(positive[:, 5:], points, strides)
         size = (true_box[:, 2:] - true_box[:, :2]).prod(-1).sqrt()[:, None, None]
         known = targets.landmark_valid[picture, face]
-        losses["landmarks"] = _landmarks(
-            landmarks / size, targets.landmarks[picture, face] / size, known, options.landmark_beta
-        )
-        return losses
+        return {
+            "box": box_loss / count,
+            "iou": complete_box_iou_loss(box, true_box, reduction="sum") / count,
+            "confidence": confidence / count,
+            "landmarks": _landmarks(landmarks / size, targets.landmarks[picture, face] / size, known),
+        }
 
 
 def imitation_losses(raw: Sequence[Tensor], taught: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -136,15 +109,7 @@ def paired_iou(a: Tensor, b: Tensor) -> Tensor:
     return overlap / union.clamp(min=1e-6)
 
 
-def _confidence(logit: Tensor, score: Tensor, weight: Tensor, gamma: float) -> Tensor:
-    """Sum of cross-entropies between logit and score (B, A) where weight is 1; focal where gamma > 0."""
-    loss = F.binary_cross_entropy_with_logits(logit, score, weight, reduction="none")
-    if gamma > 0:
-        loss = loss * (logit.sigmoid() - score).abs().pow(gamma)
-    return loss.sum()
-
-
-def _landmarks(points: Tensor, truth: Tensor, known: Tensor, beta: float) -> Tensor:
+def _landmarks(points: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     """Smooth-L1 of points (P, 5, 2), in face sizes, averaged over the known ones (P, 5)."""
-    loss = F.smooth_l1_loss(points, truth, beta=beta, reduction="none").sum(-1)
+    loss = F.smooth_l1_loss(points, truth, beta=LANDMARK_BETA, reduction="none").sum(-1)
     return (loss * known).sum() / known.sum().clamp(min=1)

@@ -49,16 +49,14 @@ class SceneBatches(Dataset[SceneBatch]):
         return compose(photo, self.pool, self.config, side, np.random.default_rng([self.seed, 1, number]))
 
 
-def scene_loader(
-    batches: SceneBatches, steps: range, workers: int = 1, ahead: int = 4
-) -> Iterator[SceneBatch]:
-    """Batches of the given steps, in order; `workers` processes compose `ahead` each (0: in this process)."""
+def scene_loader(batches: SceneBatches, steps: range, workers: int = 1) -> Iterator[SceneBatch]:
+    """Batches of the given steps, in order; `workers` processes compose four each (0: in this process)."""
     loader: DataLoader[SceneBatch] = DataLoader(
         batches,
         batch_size=None,
         sampler=steps,
         num_workers=workers,
-        prefetch_factor=ahead if workers else None,
+        prefetch_factor=4 if workers else None,
         worker_init_fn=_one_thread,
     )
     return iter(loader)
