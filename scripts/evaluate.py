@@ -307,11 +307,11 @@ def _comparisons(
         more["given_landmarks"] = lambda: references.squeezefaceposenet(
             two_stage_weights(args.weights), threads
         )
+        recogniser = "xxs"
     else:
         weights = weights_file(args.weights)
         more["given_landmarks"] = lambda: references.student(weights, args.side, args.min_side, threads)
-    facts = network.info if network else {}
-    recogniser = facts.get("network", {}).get("recogniser", "xxs")  # older files do not say
+        recogniser = network.info["network"]["recogniser"]
     more["teacher"] = lambda: references.teacher(models, threads, recogniser)
     return references.available(more)
 

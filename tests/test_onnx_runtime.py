@@ -45,6 +45,12 @@ def test_somebody_elses_network(tmp_path: Path) -> None:
         OnnxBackend(tmp_path / "x.onnx")
 
 
+def test_a_network_that_does_not_say_which_picture_a_face_is_of(fake_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(only(fake_weights.read_bytes(), OUTPUTS))
+    with pytest.raises(OneShotError, match=r"x\.onnx: not a network of oneshot"):
+        OnnxBackend(tmp_path / "x.onnx")
+
+
 @pytest.mark.parametrize("metadata", [{}, {"oneshot": "{"}, {"oneshot": "3"}])
 def test_without_its_facts(tmp_path: Path, metadata: dict[str, str]) -> None:
     path = write_model(tmp_path / "m.onnx")

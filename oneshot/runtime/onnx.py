@@ -16,7 +16,7 @@ from oneshot.types import Floats
 INPUTS = {"image", "score_threshold", "iou_threshold", "max_faces"}
 OUTPUTS = ("boxes", "scores", "landmarks", "embeddings")
 WHICH = "images"
-"""The output that says which picture a face is of; older files take one picture and lack it."""
+"""The output that says which picture a face is of."""
 
 CPU = "CPUExecutionProvider"
 QUIET = 3
@@ -71,9 +71,8 @@ class OnnxBackend:
         # What has a default is listed apart from the inputs that must be given.
         inputs = {i.name for i in (*self.session.get_inputs(), *self.session.get_overridable_initializers())}
         outputs = {o.name for o in self.session.get_outputs()}
-        if inputs != INPUTS or not set(OUTPUTS) <= outputs:
+        if inputs != INPUTS or not {*OUTPUTS, WHICH} <= outputs:
             raise foreign
-        self.takes_batches = WHICH in outputs
         try:
             return dict(json.loads(self.session.get_modelmeta().custom_metadata_map["oneshot"]))
         except (KeyError, ValueError, TypeError):
@@ -100,19 +99,14 @@ class OnnxBackend:
         max_faces: int,
         embed: bool = True,
     ) -> tuple[Floats, Floats, Floats, Floats, NDArray[np.int64]]:
-        """As `Backend.run`; a file that takes one picture a run is run once for each."""
+        """As `Backend.run`."""
         session, wanted = (self.session, OUTPUTS) if embed else (self.finder, OUTPUTS[:3])
         settings = {
             "score_threshold": np.array(score_threshold, np.float32),
             "iou_threshold": np.array(iou_threshold, np.float32),
             "max_faces": np.array(max_faces, np.int64),
         }
-        if self.takes_batches:
-            *found, which = session.run((*wanted, WHICH), {"image": image, **settings})
-        else:
-            each = [session.run(wanted, {"image": one[None], **settings}) for one in image]
-            found = [np.concatenate(parts) for parts in zip(*each, strict=True)]
-            which = np.repeat(np.arange(len(each)), [len(scores) for _, scores, *_ in each])
+        *found, which = session.run((*wanted, WHICH), {"image": image, **settings})
         if not embed:
             found.append(np.empty((len(which), 0), np.float32))
         boxes, scores, landmarks, embeddings = found
