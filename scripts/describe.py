@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 import torch
 from rich.console import Console
@@ -9,12 +10,12 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from oneshot.models.network import NetworkConfig, OneShotNet
+from oneshot.models.network import Form, NetworkConfig, OneShotNet
 from oneshot.models.one_pass import decode, describe
 from oneshot.models.weights import load_network
 
 PARTS = [f"backbone.{part}" for part in ("stem", "linear", *(f"fire{i}" for i in range(2, 10)))]
-PARTS += ["head", "thin2", "thin4", "thin8", "refinement", "bridge", "deep", "tail", "cell"]
+PARTS += ["head", "thin2", "thin4", "refinement", "bridge", "deep", "cell"]
 
 
 def shape_of(output: object) -> str:
@@ -61,7 +62,7 @@ def main() -> None:
         "--side", type=int, default=320, help="pixels of the square picture, a multiple of 32"
     )
     parser.add_argument("--faces", type=int, default=1, help="faces in it")
-    parser.add_argument("--form", choices=("aligned", "fire", "cell"), default="aligned")
+    parser.add_argument("--form", choices=get_args(Form), default="aligned")
     args = parser.parse_args()
     net = load_network(args.weights)[0] if args.weights else OneShotNet(NetworkConfig(form=args.form)).eval()
     shapes, macs = measure(net, args.side, args.faces)

@@ -45,7 +45,7 @@ from oneshot.training.loop import train
 from oneshot.types import Image
 
 CONFIG = Path(__file__).resolve().parent / "configs" / "identity.toml"
-LATER: dict[str, Any] = {"fine_blocks": 2, "bridge": 96, "thin": (16, 32, 0)}
+LATER: dict[str, Any] = {"fine_blocks": 2, "bridge": 96, "thin": (16, 32)}
 """Hints at 14x14, which coarser samples serve, too."""
 VARIANTS = {
     "base": NetworkConfig(),
@@ -53,24 +53,20 @@ VARIANTS = {
     "stem-16": NetworkConfig(stem=16),
     "3x3-half": NetworkConfig(share3x3=0.5),
     "3x3-eighth": NetworkConfig(share3x3=0.125),
-    "depthwise": NetworkConfig(dwc=True),
-    "fire": NetworkConfig(form="fire"),
     "cell": NetworkConfig(form="cell", share3x3_top=0.5),
-    "thin-24": NetworkConfig(thin=(4, 24, 0)),
-    "linear-2": NetworkConfig(thin=(2, 32, 0)),
-    "linear-8": NetworkConfig(thin=(8, 32, 0)),
+    "thin-24": NetworkConfig(thin=(4, 24)),
+    "linear-2": NetworkConfig(thin=(2, 32)),
+    "linear-8": NetworkConfig(thin=(8, 32)),
     "sampled-once": NetworkConfig(fine_parts=1),
     "blocks-4": NetworkConfig(deep_blocks=4),
     "blocks-2": NetworkConfig(deep_blocks=2),
-    "rectified": NetworkConfig(deep_relu=True),
     "hints-14x14": NetworkConfig(**LATER),
     "hints-later": NetworkConfig(**LATER | {"fine_blocks": 0}),
     "14x14-rank-full": NetworkConfig(**LATER, bridge_rank=0),
     "14x14-fine-32": NetworkConfig(**LATER, bridge_fine=32),
-    "14x14-stride-8": NetworkConfig(**LATER | {"thin": (16, 32, 48)}, share3x3_top=0.25),
-    "small": NetworkConfig(share3x3=0.125, thin=(4, 24, 0), deep_blocks=4),
+    "small": NetworkConfig(share3x3=0.125, thin=(4, 24), deep_blocks=4),
     "nano": NetworkConfig(  # scripts/configs/nano.toml's
-        thin=(16, 32, 0),
+        thin=(16, 32),
         fine_parts=1,
         share3x3=0.125,
         squeeze_top=(24, 32, 48),

@@ -131,9 +131,9 @@ def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None
     [
         {},
         {"fine_blocks": 2, "bridge_rank": 0},
-        {"thin": (0, 24, 0), "fine_blocks": 1},
+        {"thin": (0, 24), "fine_blocks": 1},
         {"fine_parts": 1},
-        {"deep_blocks": 3, "fine_blocks": 0, "deep_relu": True},
+        {"deep_blocks": 3, "fine_blocks": 0},
         {"recogniser": "xs", "deep_blocks": 9, "fine_blocks": 6},
     ],
 )

@@ -43,13 +43,13 @@ def test_the_variants_say_what_they_are_of() -> None:
     assert len(rank.VARIANTS) >= 8 and rank.VARIANTS["base"] == NetworkConfig()
     fire = OneShotNet(rank.VARIANTS["3x3-eighth"]).backbone.fire3
     assert fire.expand1x1.weight.shape == (112, 16, 1, 1) and fire.expand3x3.weight.shape == (16, 16, 3, 3)
-    fire = OneShotNet(rank.VARIANTS["14x14-stride-8"]).backbone.fire4
-    assert fire.expand1x1.weight.shape == (192, 32, 1, 1) and fire.expand3x3.weight.shape == (64, 32, 3, 3)
+    fire = OneShotNet(rank.VARIANTS["cell"]).backbone.fire4
+    assert fire.expand1x1.weight.shape == (128, 32, 1, 1) and fire.expand3x3.weight.shape == (128, 32, 3, 3)
 
 
 def test_a_shape_with_every_option_exports(tmp_path: Path) -> None:
     torch.manual_seed(2)
-    net = OneShotNet(NetworkConfig(stem=16, dwc=True, share3x3=0.25, thin=(8, 32, 0), deep_blocks=3)).eval()
+    net = OneShotNet(NetworkConfig(stem=16, share3x3=0.125, thin=(8, 32), deep_blocks=3)).eval()
     torch.nn.init.normal_(net.head.out[0].weight, std=0.5)  # type: ignore[arg-type]
     export_onnx(net, tmp_path / "net.onnx", rank.INFO)
     picture = image(64, 96)

@@ -68,7 +68,7 @@ def test_export_writes_as_many_corrections_as_asked_for(tmp_path: Path) -> None:
 
 def test_averaged_weights_lie_between(tmp_path: Path) -> None:
     average = load_script("average_weights")
-    config = NetworkConfig(stem=16, thin=(0, 16, 16), bridge=16, bridge_fine=16, head=16)
+    config = NetworkConfig(stem=16, thin=(0, 16), bridge=16, bridge_fine=16, head=16)
     nets = [OneShotNet(config) for _ in range(2)]
     paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
     for net, path in zip(nets, paths, strict=True):

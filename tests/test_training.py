@@ -76,7 +76,7 @@ def tiny(folders: tuple[Path, Path], **changes: object) -> TrainConfig:
     config = TrainConfig(
         data=str(folders[0]),
         models=str(folders[1]),
-        network=NetworkConfig(stem=16, thin=(4, 16, 16), head=16),
+        network=NetworkConfig(stem=16, thin=(4, 16), head=16),
         steps=6,
         batch=8,
         warmup=1,
@@ -434,18 +434,18 @@ def test_an_unknown_setting_names_the_nearest(tmp_path: Path) -> None:
     path.write_text("[network]\nstem = 16")
     with pytest.raises(OneShotError, match=r"network\.stm.*network\.stem"):
         load_config(path, ["network.stm=8"])
-    config = load_config(path, ["steps=7", "network.form=fire", "canvases=[64,96]"])
-    assert (config.steps, config.network.form, config.network.stem) == (7, "fire", 16)
+    config = load_config(path, ["steps=7", "network.form=cell", "canvases=[64,96]"])
+    assert (config.steps, config.network.form, config.network.stem) == (7, "cell", 16)
     assert config.canvases == (64, 96)
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
 
 
 def test_what_is_not_said_of_the_shape_is_as_in_the_weights_to_start_from(tmp_path: Path) -> None:
     start, path = tmp_path / "start.safetensors", tmp_path / "a.toml"
-    save_weights(start, OneShotNet(NetworkConfig(stem=16, thin=(0, 24, 32), deep_blocks=2)), {})
+    save_weights(start, OneShotNet(NetworkConfig(stem=16, thin=(0, 24), deep_blocks=2)), {})
     path.write_text(f"start = {str(start)!r}")
     config = load_config(path, ["network.deep_blocks=1"])
-    assert config.network == NetworkConfig(stem=16, thin=(0, 24, 32), deep_blocks=1)
+    assert config.network == NetworkConfig(stem=16, thin=(0, 24), deep_blocks=1)
 
 
 def test_picked_faces_are_usable_and_of_their_own_picture() -> None:

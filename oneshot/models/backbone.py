@@ -24,7 +24,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Maps(NamedTuple):
-    """Feature maps of one batch, (B, C, H/stride, W/stride) each; `s16` and `s32` serve detection only.
+    """Feature maps of one batch, (B, C, H/stride, W/stride) each; `s8` to `s32` serve detection only.
 
     `s1` are the images as they came; `s2` is what the linear filters make, where there are some, and else
     the stem's output.
@@ -42,32 +42,21 @@ class Fire(nn.Module):
     """Squeeze by 1x1, expand by 1x1 and 3x3, joined (SqueezeNet's building brick; the paper's Figure 1).
 
     `dwc` is the paper's depth-wise form: as many groups as squeeze channels, no point-wise step.
-    `bypass` adds the input to the output where both have the same width (the paper's outlook).
     `share3x3` of the 2 * `expand` filters see 3x3 cells, the rest one: the paper's half by default.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        squeeze: int,
-        expand: int,
-        dwc: bool = False,
-        bypass: bool = False,
-        share3x3: float = 0.5,
-    ):
+    def __init__(self, inputs: int, squeeze: int, expand: int, dwc: bool = False, share3x3: float = 0.5):
         super().__init__()
         wide = round(2 * expand * share3x3)
         self.squeeze = nn.Conv2d(inputs, squeeze, 1)
         self.expand1x1 = nn.Conv2d(squeeze, 2 * expand - wide, 1)
         self.expand3x3 = nn.Conv2d(squeeze, wide, 3, padding=1, groups=squeeze if dwc else 1)
-        self.bypass = bypass and inputs == 2 * expand
         self.out_channels = 2 * expand
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, 2 · expand, H, W)."""
         squeezed = F.relu(self.squeeze(x))
-        out = torch.cat((F.relu(self.expand1x1(squeezed)), F.relu(self.expand3x3(squeezed))), 1)
-        return x + out if self.bypass else out
+        return torch.cat((F.relu(self.expand1x1(squeezed)), F.relu(self.expand3x3(squeezed))), 1)
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
         """Copy the expanding filters of a plain fire module with as many 1x1 as 3x3 ones.
@@ -80,8 +69,7 @@ class Fire(nn.Module):
         narrow = self.expand1x1.out_channels
         with torch.no_grad():
             self.expand1x1.weight.copy_(kernels[:narrow].sum((2, 3), keepdim=True))
-            if self.expand3x3.groups == 1:
-                self.expand3x3.weight.copy_(kernels[narrow:])
+            self.expand3x3.weight.copy_(kernels[narrow:])
             for layer, bias in ((self.expand1x1, biases[:narrow]), (self.expand3x3, biases[narrow:])):
                 assert layer.bias is not None
                 layer.bias.copy_(bias)
@@ -92,10 +80,8 @@ class Backbone(nn.Module):
 
     Args:
         stem: filters of the first convolution (the paper's 64 by default).
-        dwc: the depth-wise form of every 3x3 in the fire modules.
-        bypass: residual bypass in fire3, fire5, fire7 and fire9.
         share3x3: see `Fire`; of fire2 and fire3, up to stride 4.
-        share3x3_top: of fire4 to fire9, which serve detection alone unless stride 8 is sampled too.
+        share3x3_top: of fire4 to fire9, which serve detection alone.
         squeeze_top, expand_top: widths of fire4 and 5, 6 and 7, 8 and 9 (Table 2's by default).
         linear: filters beside the stem's, for identity alone, whose output is not rectified.
     """
@@ -106,8 +92,6 @@ class Backbone(nn.Module):
     def __init__(
         self,
         stem: int = 64,
-        dwc: bool = False,
-        bypass: bool = True,
         share3x3: float = 0.5,
         share3x3_top: float = 0.5,
         squeeze_top: tuple[int, int, int] = SQUEEZE_TOP,
@@ -124,7 +108,7 @@ class Backbone(nn.Module):
         inputs = (stem, *(2 * e for e in expand[:-1]))
         shares = (share3x3,) * 2 + (share3x3_top,) * 6
         fires = [
-            Fire(i, s, e, dwc, bypass, share)
+            Fire(i, s, e, share3x3=share)
             for i, s, e, share in zip(inputs, squeeze, expand, shares, strict=True)
         ]
         self.fire2, self.fire3, self.fire4, self.fire5, self.fire6, self.fire7, self.fire8, self.fire9 = fires
@@ -142,14 +126,10 @@ class Backbone(nn.Module):
         s4 = self.fire3(self.fire2(F.max_pool2d(s2, 2)))
         return s2 if self.linear is None else self.linear(x), s4
 
-    def stride8(self, s4: Tensor) -> Tensor:
-        """From the map at stride 4 to that at stride 8."""
-        return self.fire5(self.fire4(F.max_pool2d(s4, 2)))
-
     def forward(self, images: Tensor) -> Maps:
         """RGB images (B, 3, H, W), values 0..255, H and W multiples of 32."""
         s2, s4 = self.fine(images)
-        s8 = self.stride8(s4)
+        s8 = self.fire5(self.fire4(F.max_pool2d(s4, 2)))
         s16 = self.fire7(self.fire6(F.max_pool2d(s8, 2)))
         s32 = self.fire9(self.fire8(F.max_pool2d(s16, 2)))
         return Maps(images, s2, s4, s8, s16, s32)
@@ -157,8 +137,7 @@ class Backbone(nn.Module):
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
         """Start from torchvision's `squeezenet1_1` (the paper starts from ImageNet too).
 
-        A narrower stem keeps the filters of largest norm, and fire2's squeeze their columns. The depth-wise
-        form keeps its random 3x3 filters: their shapes do not fit.
+        A narrower stem keeps the filters of largest norm, and fire2's squeeze their columns.
         """
         keep = (
             state["features.0.weight"]

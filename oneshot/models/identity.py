@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oneshot.models.backbone import Fire
 from oneshot.models.edgeface import EDGEFACE
 
 EMBEDDING = 1000
@@ -66,25 +65,6 @@ class Bridge(nn.Module):
         return self.out(F.relu(self.norm_mix(self.mix(x))))
 
 
-class FireTail(nn.Module):
-    """The `fire` form: SqueezeFacePoseNet's own fire6 to fire9 and pooled conv10 on the aligned grid."""
-
-    def __init__(self, inputs: int):
-        super().__init__()
-        self.norm = nn.BatchNorm2d(inputs)
-        self.fires = nn.Sequential(
-            Fire(inputs, 48, 192),
-            Fire(384, 48, 192, bypass=True),
-            Fire(384, 64, 256),
-            Fire(512, 64, 256, bypass=True),
-        )
-        self.conv10 = nn.Conv2d(512, EMBEDDING, 1)
-
-    def forward(self, sampled: Tensor) -> Tensor:
-        """(N, C, 14, 14) to (N, 1000)."""
-        return self.conv10(self.fires(self.norm(sampled))).mean((2, 3))
-
-
 class SmallMapDepthwise(nn.Conv2d):
     """A depth-wise convolution, which learns as one matrix product a channel.
 
@@ -126,12 +106,9 @@ class DeepHalf(nn.Module):
             there.
         fine_blocks: of those at 14x14, which end stage 2, with how many to begin; more than it has: all of
             them, and the others at 28x28, which end stage 1.
-        relu: rectify where the teacher has its smooth GELU, which takes a tenth of this half's time.
     """
 
-    def __init__(
-        self, blocks: int = 6, fine_blocks: int = 0, relu: bool = False, recogniser: str = "xxs"
-    ) -> None:
+    def __init__(self, blocks: int = 6, fine_blocks: int = 0, recogniser: str = "xxs") -> None:
         super().__init__()
         import timm
 
@@ -147,9 +124,6 @@ class DeepHalf(nn.Module):
         self.stage3.blocks = nn.Sequential(OrderedDict((str(i), all_blocks[i]) for i in sorted(kept)))
         self.stage4: Any = whole.stages[3]
         self.stage4.blocks = self.stage4.blocks[: kind.blocks[3]]
-        for block in self.modules():
-            if relu and isinstance(getattr(block, "act", None), nn.GELU):
-                block.act = nn.ReLU()
         # Not stage 1: a matrix from all of 28x28 inputs to as many outputs would cost more than it spares.
         for block in (*self.stage2.modules(), *self.stage3.modules(), *self.stage4.modules()):
             if isinstance(getattr(block, "conv_dw", None), nn.Conv2d):

@@ -1,7 +1,7 @@
 """The whole network: raw detection tensors, landmark refinement and embeddings of given faces."""
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,10 @@ from oneshot.models.align import (
 from oneshot.models.backbone import EXPAND_TOP, SQUEEZE_TOP, Backbone, Maps
 from oneshot.models.edgeface import EDGEFACE
 from oneshot.models.head import DetectionHead
-from oneshot.models.identity import EMBEDDING, Bridge, DeepHalf, FireTail, Refinement
+from oneshot.models.identity import EMBEDDING, Bridge, DeepHalf, Refinement
 from oneshot.models.stem_bridge import StemBridge
 
-Form = Literal["aligned", "fire", "cell"]
+Form = Literal["aligned", "cell"]
 
 
 @dataclass(frozen=True)
@@ -32,27 +32,25 @@ class NetworkConfig:
     """What fixes the network's shape; travels with the weights.
 
     Attributes:
-        form: the identity head: a recogniser's deep half on the aligned grid, SqueezeFacePoseNet's own
-            fire6-9 there, or one 1x1 convolution at the face's centre (the plain YOLO form).
-        stem, dwc, bypass, share3x3, share3x3_top, squeeze_top, expand_top: see `Backbone`; shares in eighths,
+        form: the identity head: a recogniser's deep half on the aligned grid, or one 1x1 convolution at the
+            face's centre (the plain YOLO form).
+        stem, share3x3, share3x3_top, squeeze_top, expand_top: see `Backbone`; shares in eighths,
             from 1/8 to 7/8.
-        thin: channels of the maps at strides 2, 4, 8 that are sampled; 0 samples the stem's output as it is,
-            and no stride 8. With a `StemBridge`, those at stride 2 are the backbone's `linear` filters, and
-            the picture itself is sampled beside them.
+        thin: channels of the maps at strides 2 and 4 that are sampled; 0 samples the stem's output as it is.
+            With a `StemBridge`, those at stride 2 are the backbone's `linear` filters, and the picture itself
+            is sampled beside them.
         fine_parts: how many samples a side are taken of stride 2 in each of the template's 28x28 cells.
         bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank; `StemBridge`, which takes
             its place where the deep half begins at 28x28, has none of them.
         head: width of the detection head.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
         recogniser: which EdgeFace is imitated, and by whose deep half.
-        deep_blocks, fine_blocks, deep_relu: see `DeepHalf`.
+        deep_blocks, fine_blocks: see `DeepHalf`.
     """
 
     form: Form = "aligned"
     stem: int = 32
-    dwc: bool = False
-    bypass: bool = False
-    thin: tuple[int, int, int] = (4, 32, 0)
+    thin: tuple[int, int] = (4, 32)
     fine_parts: int = 2
     bridge: int = 32
     bridge_fine: int = 96
@@ -66,15 +64,16 @@ class NetworkConfig:
     recogniser: str = "xxs"
     deep_blocks: int = 6
     fine_blocks: int = 4
-    deep_relu: bool = False
 
     def __post_init__(self) -> None:
+        if self.form not in get_args(Form):
+            raise OneShotError(f"network.form={self.form}: give one of {', '.join(get_args(Form))}")
         for name in ("share3x3", "share3x3_top"):
             share = getattr(self, name)
             if not 1 <= 8 * share <= 7 or 8 * share % 1:
                 raise OneShotError(f"network.{name}={share}: give an eighth, from 0.125 to 0.875")
-        if len(self.thin) != 3:
-            raise OneShotError(f"network.thin={list(self.thin)}: give three numbers, for strides 2, 4, 8")
+        if len(self.thin) != 2:
+            raise OneShotError(f"network.thin={list(self.thin)}: give two numbers, for strides 2 and 4")
         for name in ("squeeze_top", "expand_top"):
             widths = getattr(self, name)
             if len(widths) != 3 or min(widths) < 8 or any(width % 8 for width in widths):
@@ -115,11 +114,9 @@ class OneShotNet(nn.Module):
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
         self.config = config = config or NetworkConfig()
-        t2, t4, t8 = config.thin
+        t2, t4 = config.thin
         self.backbone = Backbone(
             config.stem,
-            config.dwc,
-            config.bypass,
             config.share3x3,
             config.share3x3_top,
             config.squeeze_top,
@@ -132,8 +129,7 @@ class OneShotNet(nn.Module):
         thin2 = t2 and not config.stem_bridge
         self.thin2: nn.Module = nn.Conv2d(w2, t2, 1) if thin2 else nn.Identity()
         self.thin4 = nn.Conv2d(w4, t4, 1)
-        self.thin8 = nn.Conv2d(w8, t8, 1) if t8 else None
-        self.refinement = Refinement(t4 + t8)
+        self.refinement = Refinement(t4)
         self.template = Template(parts=config.fine_parts)
         if config.form == "aligned":
             fine = config.fine_parts**2 * ((t2 or w2) + 3 * config.stem_bridge)
@@ -141,11 +137,9 @@ class OneShotNet(nn.Module):
             self.bridge: StemBridge | Bridge = (
                 StemBridge(fine, wanted)
                 if config.stem_bridge
-                else Bridge(fine, t4 + t8, config.bridge, wanted, config.bridge_fine, config.bridge_rank)
+                else Bridge(fine, t4, config.bridge, wanted, config.bridge_fine, config.bridge_rank)
             )
-            self.deep = DeepHalf(config.deep_blocks, config.fine_blocks, config.deep_relu, config.recogniser)
-        elif config.form == "fire":
-            self.tail = FireTail(t4 + t8)
+            self.deep = DeepHalf(config.deep_blocks, config.fine_blocks, config.recogniser)
         else:
             self.cell = nn.Linear(w8 + w16 + w32, EMBEDDING)
 
@@ -153,16 +147,14 @@ class OneShotNet(nn.Module):
         """Raw outputs (B, 15, H/s, W/s) for strides 8, 16, 32; see docs/design.md for their code."""
         return self.head(maps.s8, maps.s16, maps.s32)
 
-    def thinned(self, s1: Tensor, s2: Tensor, s4: Tensor, s8: Tensor | None) -> tuple[Tensor, ...]:
-        """The maps that are sampled: at `fine_strides`, 4, and, where 8, then not None, is one, 8."""
+    def thinned(self, s1: Tensor, s2: Tensor, s4: Tensor) -> tuple[Tensor, ...]:
+        """The maps that are sampled: at `fine_strides`, then at 4."""
         finest = (s1, s2) if self.config.stem_bridge else (self.thin2(s2),)
-        coarsest = () if self.thin8 is None else (self.thin8(s8),)
-        return *finest, self.thin4(s4), *coarsest
+        return *finest, self.thin4(s4)
 
     def sampled_maps(self, images: Tensor) -> tuple[Tensor, ...]:
         """`thinned` of images (B, 3, H, W), with no more of the backbone run than it takes."""
-        s2, s4 = self.backbone.fine(images)
-        return self.thinned(images, s2, s4, None if self.thin8 is None else self.backbone.stride8(s4))
+        return self.thinned(images, *self.backbone.fine(images))
 
     def refine(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
         """One correction of landmarks (N, 5, 2), pixels: of K faces a picture (N = B * K), or at `places`."""
@@ -189,11 +181,8 @@ class OneShotNet(nn.Module):
         return fine, by_face(self.coarse_samples(sampled, transform, self.template.grid14), places)
 
     def coarse_samples(self, sampled: tuple[Tensor, ...], transform: Tensor, grid: Tensor) -> Tensor:
-        """Strides 4 and 8 (B, C, K, 14, 14) on a grid of the template, moved by transforms (B * K, 4)."""
-        points = apply_similarity(transform, grid)
-        first = len(self.fine_strides)
-        at4 = sample(sampled[first], points, 4, 14)
-        return at4 if self.thin8 is None else torch.cat((at4, sample(sampled[first + 1], points, 8, 14)), 1)
+        """Stride 4 (B, C, K, 14, 14) on a grid of the template, moved by transforms (B * K, 4)."""
+        return sample(sampled[len(self.fine_strides)], apply_similarity(transform, grid), 4, 14)
 
     def embed(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
         """Embeddings (N, 1000), L2-normalised, of faces aligned by landmarks (N, 5, 2), pixels.
@@ -202,8 +191,6 @@ class OneShotNet(nn.Module):
         """
         if self.config.form == "aligned":
             out = self.deep(self.bridge(*self.samples(sampled, landmarks, places)))
-        elif self.config.form == "fire":
-            out = self.tail(self.samples(sampled, landmarks, places)[1])
         else:
             centre = by_slot(landmarks.mean(1, keepdim=True), places)
             cells = [sample(m, centre, s, 1) for m, s in zip(sampled[-3:], (8, 16, 32), strict=True)]

@@ -31,7 +31,7 @@ def decode(net: OneShotNet, images: Tensor) -> tuple[Cells, tuple[Tensor, ...]]:
     raw = flatten_levels(net.detect(maps)).float()
     points, strides = anchor_points(level_sizes(images.shape[1], images.shape[2]), images.device)
     boxes = decode_boxes(raw[..., :4], points, strides)
-    sampled = net.thinned(*maps[:4])
+    sampled = net.thinned(*maps[:3])
     cells = (maps.s8, maps.s16, maps.s32) if net.config.form == "cell" else ()
     return Cells(boxes, raw[..., 4].sigmoid(), raw, points, strides), (*sampled, *cells)
 

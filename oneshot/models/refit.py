@@ -32,10 +32,9 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
     for name, fire in net.backbone.named_children():
         if isinstance(fire, Fire):
             given = {key: state[f"backbone.{name}.{key}"] for key in fire.state_dict()}
-            plain = fire.expand3x3.groups == 1 and given["expand3x3.weight"].shape[1] != 1
             filters = len(given["expand1x1.weight"]) + len(given["expand3x3.weight"])
             alike = given["squeeze.weight"].shape == fire.squeeze.weight.shape
-            if plain and alike and filters == fire.out_channels:
+            if alike and filters == fire.out_channels:
                 fire.start_from(given)
 
 
@@ -43,7 +42,7 @@ READERS = {
     "fire2": ("backbone.fire3.squeeze",),
     "fire3": ("backbone.fire4.squeeze", "thin4"),
     "fire4": ("backbone.fire5.squeeze",),
-    "fire5": ("backbone.fire6.squeeze", "head.lateral.0.0", "thin8"),
+    "fire5": ("backbone.fire6.squeeze", "head.lateral.0.0"),
     "fire6": ("backbone.fire7.squeeze",),
     "fire7": ("backbone.fire8.squeeze", "head.lateral.1.0"),
     "fire8": ("backbone.fire9.squeeze",),
@@ -59,14 +58,12 @@ def _channels_that_stay(state: dict[str, Tensor], net: OneShotNet) -> dict[str, 
     ones 1x1.
     """
     state = dict(state)
-    if net.config.bypass or net.config.form == "cell":  # more layers than READERS would have to follow
+    if net.config.form == "cell":  # more layers than READERS would have to follow
         return state
     for name, readers in READERS.items():
         fire: Fire = getattr(net.backbone, name)
         squeeze, one, three = (f"backbone.{name}.{part}" for part in ("squeeze", "expand1x1", "expand3x3"))
         wide = state[f"{three}.weight"]
-        if fire.expand3x3.groups > 1 or wide.shape[1] == 1:  # each of these filters belongs to its own input
-            continue
         room, matter = fire.squeeze.out_channels, _matter(state, (squeeze,), (one, three))
         if room < len(matter):
             kept = matter.topk(room).indices.sort().values

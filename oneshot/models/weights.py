@@ -17,6 +17,9 @@ from oneshot.models.squeezefaceposenet import Form, SqueezeFacePoseNet
 
 Network = OneShotNet | SqueezeFacePoseNet
 
+RETIRED = (("dwc", False), ("bypass", False), ("deep_relu", False))
+"""Switches that are gone: shipped files still say that they are off."""
+
 
 def save_weights(path: Path, net: Network, info: dict[str, Any], half: bool = True) -> str:
     """Write a network (fp16 unless `half` is False) by a temporary name; returns its tensors' sha256.
@@ -74,15 +77,17 @@ def read_info(path: Path) -> dict[str, Any]:
 
 def shape_in(path: Path, info: dict[str, Any]) -> NetworkConfig:
     """The shape of the network in a file, from its facts. OneShotError: it holds another kind of network."""
-    # Files from before there were two architectures do not name theirs.
-    if info.get("architecture", "OneShotNet") != "OneShotNet":
-        raise OneShotError(f"{path}: holds a {info['architecture']}; it is for the two-stage path")
-    # Nor, before there was a choice, how often they sample stride 2 in a cell.
-    written = {"fine_parts": 1} | info["network"]
+    if info.get("architecture") != "OneShotNet":
+        raise OneShotError(
+            f"{path}: not the one pass's weights; SqueezeFacePoseNet's are for the two-stage path"
+        )
+    written = {k: v for k, v in info["network"].items() if (k, v) not in RETIRED}
     shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in written.items()}
+    if shape.get("thin", ())[2:] == (0,):  # channels sampled at stride 8
+        shape["thin"] = shape["thin"][:2]
     try:
         return NetworkConfig(**shape)
-    except TypeError:
+    except (TypeError, OneShotError):
         raise OneShotError(
             f"{path}: a network of another version of oneshot; use the weights that came with this one"
         ) from None

@@ -50,7 +50,7 @@ class TorchBackend:
     def embed(self, image: NDArray[np.uint8], landmarks: Array) -> Array:
         """Embeddings (N, 1000) of faces in (1, H, W, 3) uint8 RGB, aligned by given landmarks (N, 5, 2)."""
         maps = self.net.backbone(torch.from_numpy(image).permute(0, 3, 1, 2).float())
-        sampled = (*self.net.thinned(*maps[:4]), *maps[3:])
+        sampled = (*self.net.thinned(*maps[:3]), *maps[3:])
         return self.net.embed(sampled, torch.from_numpy(np.asarray(landmarks, np.float32))).numpy()
 
 

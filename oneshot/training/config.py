@@ -36,8 +36,8 @@ class TrainConfig:
         steps, batch: optimiser steps, and crops a step. seed: of everything random.
         lr: of the front (backbone, thinning, bridge, refinement); lr_deep: of the recogniser's deep half
             (of SqueezeFacePoseNet: what comes after fire4), which is frozen for the first `freeze_deep` of
-            the steps; lr_head: of the detection head and of fire6-9, which serve it alone (fire4-9 where
-            stride 8 is not sampled). warmup: steps of linear warm-up; then a cosine to zero.
+            the steps; lr_head: of the detection head and of fire4-9, which serve it alone.
+            warmup: steps of linear warm-up; then a cosine to zero.
         freeze_trunk: leave the backbone as it is, but for the linear filters that identity alone reads; stage
             1 finds the same faces then.
         muon: how many times `lr` and `lr_head` Muon gives the weights that mix channels; 0 is AdamW for all.

@@ -137,8 +137,6 @@ class IdentityStage:
                 seen = zip(views, aligned_all, strict=True)
                 crops = torch.cat([self.teacher.crop(images, landmarks) for (images, _), landmarks in seen])
                 losses["hint"] = config.weight_hint * hint_loss(features, self.teacher.hints(crops))
-            elif config.network.form == "fire":
-                embedding = F.normalize(net.tail(torch.cat([s[1] for s in samples])).float(), dim=1)
             else:
                 embedding = torch.cat(outputs)
         losses["cosine"] = config.weight_cosine * cosine_loss(embedding, target)
@@ -183,7 +181,7 @@ class IdentityStage:
                 with autocast(self.device, self.config.precision):
                     target = self.teach(self.teacher.crop(views, truth))
                     maps = net.backbone(views.contiguous(memory_format=torch.channels_last))
-                    thin = net.thinned(*maps[:4])
+                    thin = net.thinned(*maps[:3])
                     sampled = (*thin, *maps[3:])
                     given = net.embed(sampled, truth)
                     noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)

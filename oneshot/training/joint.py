@@ -52,7 +52,7 @@ class JointStage:
         near = (coarse - truth).norm(dim=2).mean(1) < 0.8 * spread
         coarse = torch.where(near.view(-1, 1, 1), coarse, jittered)
         with autocast(self.device, self.config.precision):
-            thin = net.thinned(*seen.maps[:4])
+            thin = net.thinned(*seen.maps[:3])
             corrections = refinements(net, thin, coarse, config.corrections)
             refined = corrections[-1]
             views = seen.images.repeat_interleave(config.scene_faces, 0)[chosen]

@@ -50,8 +50,7 @@ class Stage(Protocol[Taught]):
 
 def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon for what mixes channels where the config says so; no decay on biases and norms."""
-    first = 6 if config.network.thin[2] else 4
-    detection = ("head.", *(f"backbone.fire{number}" for number in range(first, 10)))
+    detection = ("head.", *(f"backbone.fire{number}" for number in range(4, 10)))
     deep = ("deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
     trunk = ("backbone.stem.", "backbone.fire") if config.freeze_trunk else ()
     parts = {"deep": deep, "detection": detection, "trunk": trunk}
@@ -104,9 +103,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     if resume:
         state = load_checkpoint(out)
-        # Settings that did not exist yet when the run began had their defaults' effect.
-        older = "optimisers" not in state
-        if older or _shape({**to_dict(TrainConfig()), **state["config"]}) != _shape(to_dict(config)):
+        if _shape(state["config"]) != _shape(to_dict(config)):
             raise OneShotError(
                 f"{out}: its checkpoint is of another config; resume with the one it started with"
             )
