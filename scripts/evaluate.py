@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measure a network: `lfw` (who is who), `detection` (faces found), `pose` (who is who across poses),
 `vggface2-pose` (the same by SqueezeFacePoseNet's own protocol, for those who have its photos),
-`identification` (who of many, or nobody: several pipelines side by side).
+`identification` (who of many, or nobody), `cfp` (frontal faces and profiles), `rotation` (faces turned in the
+picture's plane): these three measure several pipelines side by side.
 
 Each prints a table and, with --json, writes its figures. Sets: see --data's files in
 oneshot/evaluation/data.py and vggface2.py.
@@ -22,6 +23,7 @@ from oneshot.crop import crop
 from oneshot.errors import explained
 from oneshot.evaluation import (
     accuracy,
+    cfp,
     data,
     detection,
     lfw,
@@ -31,6 +33,7 @@ from oneshot.evaluation import (
     pose,
     references,
     report,
+    rotation,
     vggface2,
 )
 from oneshot.evaluation.people import read_index
@@ -68,68 +71,87 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True)
+    command = _people(_common(commands.add_parser("lfw", help="LFW's 6,000 pairs, whole photos")))
+    command.add_argument("--photo-side", type=_positive, help="scale the photos to this side first")
+    command.add_argument("--mirror", action="store_true", help="add each photo's mirror image")
+    command.set_defaults(command=run_lfw)
+    command = _common(commands.add_parser("detection", help="average precision on the eval scenes"))
+    command.add_argument("--detector", choices=("oneshot", "yunet", "scrfd500m", "mtcnn"), default="oneshot")
+    command.add_argument("--min-side", type=int, help="enlarge smaller photos to this side (default: --side)")
+    command.set_defaults(command=run_detection)
+    command = _people(_common(commands.add_parser("pose", help="templates compared across poses")))
+    command.add_argument("--outlook", action="store_true", help="1 to 10 images, mixed poses, single queries")
+    _poses(command).set_defaults(command=run_pose)
+    command = _people(_common(commands.add_parser("vggface2-pose", help="the paper's own protocol")))
+    _poses(command).set_defaults(command=run_vggface2, crop="box")
+    command = commands.add_parser(
+        "identification", help="who of many is it: the seed's experiment, pipelines compared"
+    )
+    _pipelines(_common(command), "oneshot,mtcnn+squeezefaceposenet,dlib")
+    command.set_defaults(command=run_identification)
+    command = _common(commands.add_parser("cfp", help="frontal faces and profiles, landmarks on both"))
+    _pipelines(command, "oneshot").set_defaults(command=run_cfp)
+    command = commands.add_parser("rotation", help="faces turned in the picture's plane, by all angles")
+    _pipelines(_common(command, side=320, every=10), "oneshot")
+    command.add_argument("--pairs", type=_positive, help="how many of LFW's pairs, in place of --every")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures by angle")
+    command.set_defaults(command=run_rotation)
+    return parser
+
+
+def _common(command: argparse.ArgumentParser, side: int = 640, every: int = 1) -> argparse.ArgumentParser:
+    command.add_argument(
         "--data",
         type=Path,
         required=True,
         help="folder with the evaluation sets; for identification also a set's .json",
     )
-    common.add_argument("--weights", type=Path, help=".onnx or .safetensors, or a shipped network (oneshot)")
-    common.add_argument("--json", type=Path, help="write the figures here")
-    common.add_argument(
-        "--side", type=_positive, default=640, help="longest side of the network's input (640)"
+    command.add_argument("--weights", type=Path, help=".onnx or .safetensors, or a shipped network (oneshot)")
+    command.add_argument("--json", type=Path, help="write the figures here")
+    command.add_argument(
+        "--side", type=_positive, default=side, help=f"longest side of the network's input ({side})"
     )
-    common.add_argument("--threads", type=_positive, help="threads of the network")
-    common.add_argument("--every", type=_positive, default=1, help="only every N-th pair or photo")
-    common.add_argument("--peers", type=Path, help="folder of get_peers.py's files")
-    people = argparse.ArgumentParser(add_help=False)
-    people.add_argument("--min-side", type=int, help="enlarge smaller photos to this side (256; 0: never)")
-    people.add_argument(
+    command.add_argument("--threads", type=_positive, help="threads of the network")
+    command.add_argument(
+        "--every", type=_positive, default=every, help=f"only every N-th pair or photo ({every})"
+    )
+    command.add_argument("--peers", type=Path, help="folder of get_peers.py's files")
+    return command
+
+
+def _people(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    command.add_argument("--min-side", type=int, help="enlarge smaller photos to this side (256; 0: never)")
+    command.add_argument(
         "--models", type=Path, help="folder of the teacher's weights (default: DATA/../models)"
     )
-    people.add_argument("--fast", action="store_true", help="leave out the parts measured for comparison")
-    people.add_argument(
+    command.add_argument("--fast", action="store_true", help="leave out the parts measured for comparison")
+    command.add_argument(
         "--pipeline", choices=("one-pass", "two-stage"), default="one-pass", help="what --weights are for"
     )
-    people.add_argument(
+    command.add_argument(
         "--finder", choices=("mtcnn", "scrfd500m"), default="mtcnn", help="the two-stage path's detector"
     )
-    people.add_argument(
+    command.add_argument(
         "--crop", choices=("aligned", "box"), default="aligned", help="the two-stage path's crops"
     )
-    parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(dest="name", required=True)
-    command = commands.add_parser("lfw", parents=[common, people], help="LFW's 6,000 pairs, whole photos")
-    command.add_argument("--photo-side", type=_positive, help="scale the photos to this side first")
-    command.add_argument("--mirror", action="store_true", help="add each photo's mirror image")
-    command.set_defaults(command=run_lfw)
-    command = commands.add_parser("detection", parents=[common], help="average precision on the eval scenes")
-    command.add_argument("--detector", choices=("oneshot", "yunet", "scrfd500m", "mtcnn"), default="oneshot")
-    command.add_argument("--min-side", type=int, help="enlarge smaller photos to this side (default: --side)")
-    command.set_defaults(command=run_detection)
-    command = commands.add_parser("pose", parents=[common, people], help="templates compared across poses")
-    command.add_argument("--outlook", action="store_true", help="1 to 10 images, mixed poses, single queries")
-    _poses(command).set_defaults(command=run_pose)
-    command = commands.add_parser("vggface2-pose", parents=[common, people], help="the paper's own protocol")
-    _poses(command).set_defaults(command=run_vggface2, crop="box")
-    command = commands.add_parser(
-        "identification",
-        parents=[common],
-        help="who of many is it: the seed's experiment, pipelines compared",
-    )
+    return command
+
+
+def _pipelines(command: argparse.ArgumentParser, usual: str) -> argparse.ArgumentParser:
     command.add_argument(
         "--pipelines",
         type=lambda text: text.split(","),
-        default=["oneshot", "mtcnn+squeezefaceposenet", "dlib"],
-        help=f"of {', '.join(pipelines.PIPELINES)}",
+        default=usual.split(","),
+        help=f"of {', '.join(pipelines.PIPELINES)} ({usual})",
     )
+    command.add_argument("--score", type=float, help="the detectors' threshold (each one's own)")
     command.add_argument(
         "--squeezefaceposenet", type=Path, metavar="FILE", help="the two-stage path's weights"
     )
     command.add_argument("--models", type=Path, help="folder of EdgeFace's weights (default: DATA/../models)")
-    command.set_defaults(command=run_identification)
-    return parser
+    return command
 
 
 def _poses(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -266,15 +288,7 @@ def _plot_poses(folder: Path | None, name: str, scored: Callable[[int], plots.Cu
 
 
 def run_identification(args: argparse.Namespace) -> dict[str, Any]:
-    settings = pipelines.Settings(
-        side=args.side,
-        threads=args.threads or 1,
-        weights=args.weights,
-        squeezefaceposenet=args.squeezefaceposenet,
-        peers=references.peers_folder(args.peers),
-        models=args.models or args.data / ".." / "models",
-    )
-    built, absent = pipelines.build(args.pipelines, settings)
+    built, absent = _built(args)
     figures: dict[str, Any] = {}
     for name, pipeline in built.items():
         network, measure = pipelines.network(pipeline), accuracy.MEASURES.get(name, cosine)
@@ -289,6 +303,52 @@ def run_identification(args: argparse.Namespace) -> dict[str, Any]:
         hold_out = 0 if args.data.is_dir() else HOLD_OUT
         figures[name] = accuracy.identification(network, who, images, progress, measure, hold_out) | found
     return {**figures, "side": args.side, "every": args.every, "absent": absent}
+
+
+def run_cfp(args: argparse.Namespace) -> dict[str, Any]:
+    photos, tar = cfp.photos(args.data, args.every)
+    built, absent = _built(args)
+    finders, _ = _built(args, keep=1)
+    figures: dict[str, Any] = {}
+    for name, pipeline in built.items():
+        images = _progress(name)(data.chosen(tar, photos.names), len(photos.names))
+        found = cfp.run(pipelines.network(pipeline), cfp.stages(finders[name]), images)
+        figures[name] = cfp.figures(photos, *found, accuracy.MEASURES.get(name, cosine))
+    return {**figures, "side": args.side, "every": args.every, "score": args.score, "absent": absent}
+
+
+def run_rotation(args: argparse.Namespace) -> dict[str, Any]:
+    if args.plot:
+        check_writable(args.plot)
+    pairs = data.lfw_pairs(args.data / "lfw_pairs.txt")
+    pairs = pairs.every(max(1, len(pairs) // args.pairs) if args.pairs else args.every)
+    tar = data.TarImages(args.data / "lfw.tar")
+    built, absent = _built(args)
+    figures: dict[str, Any] = {}
+    for name, pipeline in built.items():
+        images = _progress(name)(data.chosen(tar, pairs.names), len(pairs.names))
+        turns = rotation.run(pipelines.network(pipeline), images)
+        figures[name] = rotation.figures(turns, pairs, pipelines.thresholds(pipeline).get("1e-3"))
+    if args.plot:
+        plots.plot_rotation(args.plot, {name: found["by_angle"] for name, found in figures.items()})
+    return {**figures, "side": args.side, "score": args.score, "absent": absent}
+
+
+def _built(
+    args: argparse.Namespace, keep: int | None = None
+) -> tuple[dict[str, pipelines.Pipeline], dict[str, str]]:
+    """The pipelines asked for, and why some could not be built."""
+    settings = pipelines.Settings(
+        side=args.side,
+        threads=args.threads or 1,
+        keep=keep,
+        score=args.score,
+        weights=args.weights,
+        squeezefaceposenet=args.squeezefaceposenet,
+        peers=references.peers_folder(args.peers),
+        models=args.models or args.data / ".." / "models",
+    )
+    return pipelines.build(args.pipelines, settings)
 
 
 def _progress(name: str) -> accuracy.Progress:

@@ -272,6 +272,51 @@ def test_identification_compares_pipelines(
     assert result["mean_iou"] == pytest.approx(1)
 
 
+def test_cfp_and_rotation_compare_pipelines(
+    script: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    from oneshot.evaluation.pipelines import Run
+
+    network = FakeNetwork()
+    built = {"fake": lambda settings: lambda image: Run(network(image))}
+    monkeypatch.setattr(script.pipelines, "PIPELINES", built | {"dlib": _absent})
+    photo = {"pose": "frontal", "faces": "right", "eye": [40, 40], "nose": [50, 50], "mouth": [42, 60]}
+    names = {f"{name}{i}.webp": person for name, person in PEOPLE.items() for i in (1, 2)}
+    write_tar(folder / "cfp_eval.tar", names)
+    pairs = [
+        {"protocol": "FF", "fold": fold, "same": same, "a": f"{a}1.webp", "b": f"{a if same else b}2.webp"}
+        for fold, a, b in ((6, "Ann", "Bob"), (7, "Cem", "Dee"))
+        for same in (True, False)
+    ]
+    (folder / "cfp_eval.json").write_text(json.dumps({"photos": dict.fromkeys(names, photo), "pairs": pairs}))
+    out = folder / "o.json"
+    options = ["--data", str(folder), "--json", str(out), "--pipelines", "fake,dlib"]
+    assert script.main(["cfp", *options]) == 0
+    result = json.loads(out.read_text())
+    assert list(result["absent"]) == ["dlib"]
+    assert (result["fake"]["FF"]["accuracy"], result["fake"]["frontal"]["missed"]) == (100, 0)
+    assert result["fake"]["frontal"]["landmark_error"]["last"]["all"] == 0
+
+    drawn = folder / "rotation.png"
+    assert script.main(["rotation", *options, "--pairs", "8", "--plot", str(drawn)]) == 0
+    result = json.loads(out.read_text())
+    # It answers the same at every angle, so that its landmarks do not turn with the photo.
+    at = result["fake"]["by_angle"]
+    assert list(at) == [str(angle) for angle in range(0, 360, 15)]
+    assert (at["90"]["lost"], at["90"]["tar"], at["0"]["misread"], at["90"]["misread"]) == (0, None, 0, 100)
+    assert (result["side"], result["fake"]["pairs"], result["fake"]["photos"]) == (320, 4, 9)
+    assert cv2.imread(str(drawn)) is not None
+    assert "by angle" in capsys.readouterr().out
+
+
+def test_one_command_s_defaults_are_not_another_s(script: ModuleType) -> None:
+    parse = script._parser().parse_args
+    assert parse(["vggface2-pose", "--data", "x"]).crop == "box"
+    assert parse(["lfw", "--data", "x"]).crop == parse(["pose", "--data", "x"]).crop == "aligned"
+    assert (parse(["rotation", "--data", "x"]).side, parse(["lfw", "--data", "x"]).side) == (320, 640)
+
+
 def test_bad_input_is_one_sentence_and_exit_2(
     script: ModuleType, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,8 @@
 """The evaluation sets: photos read straight out of their tar files, LFW's pairs, the scenes, the pose set.
 
-A data folder holds `lfw.tar` + `lfw_pairs.txt`, `scenes_eval.tar` + `.json`, `pose.tar` + `.json`; each
-function needs only its own. Whatever is missing or malformed ends as a OneShotError that names the file.
+A data folder holds `lfw.tar` + `lfw_pairs.txt`, `scenes_eval.tar` + `.json`, `pose.tar` + `.json`,
+`cfp_eval.tar` + `.json`; each function needs only its own. Whatever is missing or malformed ends as a
+OneShotError that names the file.
 """
 
 import json
@@ -133,6 +134,11 @@ def pose_set(folder: str | Path) -> tuple[list[dict[str, Any]], TarImages]:
     if [record["file"] for record in records] != images.names:
         raise OneShotError(f"{images.path}: pose.json lists other images; fetch both again")
     return records, images
+
+
+def cfp_set(folder: str | Path) -> tuple[dict[str, Any], TarImages]:
+    """CFP's `photos` (by name: `pose`, `eye`, `nose`, `mouth`, `faces`), its `pairs`, and the images."""
+    return _json(Path(folder) / "cfp_eval.json"), TarImages(Path(folder) / "cfp_eval.tar")
 
 
 def _json(path: Path) -> Any:

@@ -61,7 +61,7 @@ def joined(parts: list[Floats]) -> Floats:
     if not there:
         return parts[0]
     mean = np.mean(there, axis=0)
-    return mean / np.linalg.norm(mean)
+    return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
 
 def central_landmarks(detector: Callable[[Image], Detected], photo: Image) -> Floats:

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
 from oneshot.evaluation.peers import EdgeFace, MobileFaceNet, Scrfd, SFace, Yunet, aligned_crops
-from oneshot.types import Detected, Faces, Image
+from oneshot.types import Detected, Faces, Image, Model
+
+LOW_SCORE = 0.1
+"""Where `keep` asks for a number of faces, they are taken from this score up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +28,23 @@ class Settings:
 
     keep: None lets each pipeline take all faces that it finds at its own default threshold; a number makes
     it take exactly that many, the best, at a threshold low enough to have them: the same work for everyone.
+    score: the detectors' threshold where `keep` is None; None is each detector's own default.
     """
 
     side: int
     threads: int = 1
     keep: int | None = None
+    score: float | None = None
     weights: Path | None = None  # of oneshot; None: the shipped ones
     squeezefaceposenet: Path | None = None  # the two-stage path's; None: the shipped ones
     peers: Path = Path("peers")
     models: Path = Path("../shared/models")
+
+    def threshold(self, usual: float, low: float = LOW_SCORE) -> float:
+        """The score from which a detector takes faces: `usual` is its default, `low` finds many."""
+        if self.keep is not None:
+            return low
+        return usual if self.score is None else self.score
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +69,6 @@ def network(pipeline: Pipeline) -> Callable[[Image], Faces]:
 
 
 Crops = NDArray[np.uint8]
-LOW_SCORE = 0.1
-"""Where `keep` asks for a number of faces, they are taken from this score up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +94,30 @@ class TwoStage:
         return Run(faces, {stage: 1000 * s for stage, s in seconds.items()})
 
 
+@dataclass(frozen=True, slots=True)
+class OnePass:
+    """All of it by one network, whose thresholds and stages can be asked for."""
+
+    network: Model
+
+    def __call__(self, image: Image) -> Run:
+        return Run(self.network(image))
+
+
+def thresholds(pipeline: Pipeline) -> dict[str, float]:
+    """Cosine by false accept rate, as the weights carry it; nothing where a pipeline has no such weights."""
+    return pipeline.network.thresholds if isinstance(pipeline, OnePass) else {}
+
+
 def _yunet(settings: Settings) -> Yunet:
     # OpenCV has one thread setting for the whole process, and crops are cut by OpenCV in every pipeline.
     cv2.setNumThreads(settings.threads)
-    if settings.keep is None:
-        return Yunet(settings.peers, settings.side)
-    return Yunet(settings.peers, settings.side, score=LOW_SCORE)
+    return Yunet(settings.peers, settings.side, score=settings.threshold(0.9))
+
+
+def _scrfd(settings: Settings) -> Scrfd:
+    cv2.setNumThreads(settings.threads)
+    return Scrfd(settings.peers, settings.side, score=settings.threshold(0.5), threads=settings.threads)
 
 
 def yunet_edgeface(settings: Settings, recogniser: str = "xxs") -> Pipeline:
@@ -105,10 +132,12 @@ def yunet_sface(settings: Settings) -> Pipeline:
 
 def scrfd_mobilefacenet(settings: Settings) -> Pipeline:
     """InsightFace's small pair."""
-    cv2.setNumThreads(settings.threads)
-    score = 0.5 if settings.keep is None else LOW_SCORE
-    detector = Scrfd(settings.peers, settings.side, score=score, threads=settings.threads)
-    return TwoStage(detector, MobileFaceNet(settings.peers, settings.threads), settings.keep)
+    return TwoStage(_scrfd(settings), MobileFaceNet(settings.peers, settings.threads), settings.keep)
+
+
+def scrfd_edgeface(settings: Settings, recogniser: str = "xxs") -> Pipeline:
+    """InsightFace's detector, EdgeFace."""
+    return TwoStage(_scrfd(settings), EdgeFace(settings.models, settings.threads, recogniser), settings.keep)
 
 
 def mtcnn_squeezefaceposenet(settings: Settings) -> Pipeline:
@@ -120,7 +149,7 @@ def mtcnn_squeezefaceposenet(settings: Settings) -> Pipeline:
 
     cv2.setNumThreads(settings.threads)
     recogniser = CropRecogniser(two_stage_weights(settings.squeezefaceposenet), settings.threads)
-    score = SCORE_THRESHOLD if settings.keep is None else LOW_SCORE
+    score = settings.threshold(SCORE_THRESHOLD)
     detector = Mtcnn(settings.side, score_threshold=score, threads=settings.threads)
     return TwoStage(detector, recogniser, settings.keep, partial(aligned_crops, side=SIDE))
 
@@ -130,7 +159,7 @@ def dlib(settings: Settings) -> Pipeline:
     from oneshot.evaluation.dlib_peer import Dlib
 
     cv2.setNumThreads(settings.threads)  # dlib itself has one thread on a CPU
-    parts = Dlib(settings.side) if settings.keep is None else Dlib(settings.side, score=-1.0)
+    parts = Dlib(settings.side, score=settings.threshold(0.0, low=-1.0))
     return TwoStage(parts.detect, parts.embed, settings.keep, parts.cut)
 
 
@@ -140,9 +169,9 @@ def oneshot(settings: Settings, shipped: str | None = None) -> Pipeline:
 
     cv2.setNumThreads(settings.threads)
     network = OneShot(shipped or settings.weights, side=settings.side, threads=settings.threads)
-    if settings.keep is not None:
-        network.score_threshold, network.max_faces = LOW_SCORE, settings.keep
-    return lambda image: Run(network(image))
+    network.score_threshold = settings.threshold(network.score_threshold)
+    network.max_faces = settings.keep or network.max_faces
+    return OnePass(network)
 
 
 PIPELINES: dict[str, Callable[[Settings], Pipeline]] = {
@@ -156,6 +185,8 @@ PIPELINES: dict[str, Callable[[Settings], Pipeline]] = {
     "dlib": dlib,
     "yunet+sface": yunet_sface,
     "scrfd500m+mobilefacenet": scrfd_mobilefacenet,
+    "scrfd500m+edgeface-xxs": scrfd_edgeface,
+    "scrfd500m+edgeface-xs": partial(scrfd_edgeface, recogniser="xs"),
     "yunet+edgeface-xxs": yunet_edgeface,
     "yunet+edgeface-xs": partial(yunet_edgeface, recogniser="xs"),
 }

@@ -84,6 +84,23 @@ def plot_accuracy(path: Path, points: Mapping[str, tuple[float, float]], title: 
         axes.set(xscale="log", xlabel="ms a picture", ylabel="LFW accuracy, end to end (%)")
 
 
+def plot_rotation(
+    path: Path, turns: Mapping[str, Mapping[str, Mapping[str, float]]], title: str = ""
+) -> None:
+    """How faces fare that are turned: by pipeline, rows by angle (see `rotation.figures`), a colour each.
+
+    Solid: the same person accepted. Dashed: no face found. Dotted: strangers accepted.
+    """
+    kinds = (("tar", "-", "same person"), ("lost", "--", "no face"), ("strangers", ":", "strangers"))
+    with _figure(path, title, "center right") as axes:
+        for number, (name, by_angle) in enumerate(turns.items()):
+            angles = [float(angle) for angle in by_angle]
+            for key, style, what in kinds:
+                values = [row[key] for row in by_angle.values()]
+                axes.plot(angles, values, style, color=f"C{number}", label=f"{name}: {what}")
+        axes.set(xlabel="turned by (degrees)", ylabel="%", ylim=(-3, 103), xticks=range(0, 361, 45))
+
+
 def plot_front(
     path: Path,
     points: Mapping[str, tuple[float, float]],

@@ -49,15 +49,33 @@ def thresholds(path: Path) -> dict[str, float]:
 
 
 def print_table(title: str, result: Mapping[str, Any]) -> None:
-    """One row a figure; a mapping becomes one row for each of its entries."""
+    """One row a figure; a mapping becomes one row for each of its entries.
+
+    But `by_angle` of an entry, figures by angle, is a table of its own: a row an angle, a column a figure.
+    """
     table = Table(title=title, title_justify="left")
     table.add_column("figure")
     table.add_column("value", justify="right")
-    for key, value in _flat(_plain(result)):
-        table.add_row(
-            key, "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-        )
+    for name, part in result.items():
+        if isinstance(part, Mapping) and "by_angle" in part:
+            _print_grid(f"{title}: {name}, by angle", part["by_angle"])
+            part = {key: value for key, value in part.items() if key != "by_angle"}
+        for key, value in _flat(_plain({name: part})):
+            table.add_row(key, _text(value))
     Console().print(table)
+
+
+def _print_grid(title: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for name in ("", *next(iter(rows.values()), {})):
+        table.add_column(name, justify="right")
+    for name, row in rows.items():
+        table.add_row(name, *(_text(value) for value in _plain(row).values()))
+    Console().print(table)
+
+
+def _text(value: Any) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _flat(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -8,6 +8,9 @@ NaN stands for a pair in which a face was not found, and counts against us where
 - TAR (and EER's false rejects): a same-person pair with a missed face is a reject;
 - FAR: a different-person pair with a missed face is no false accept, and no trial either, so that missing
   faces can never loosen a threshold.
+
+An embedding of zeros stands for a face that was found and not described, "cannot tell": its cosine to
+anything is 0, below every threshold in use, so it is never a match; it is not missed either.
 """
 
 from collections.abc import Sequence
@@ -23,7 +26,7 @@ FARS = ("1e-2", "1e-3", "0")
 
 
 def cosine(first: Floats, second: Floats) -> Floats:
-    """(P, D), (P, D) of any length → (P,); NaN where either row is NaN (no face)."""
+    """(P, D), (P, D) of any length → (P,); NaN where either row is NaN (no face), 0 where one is zeros."""
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return np.einsum("pd,pd->p", first, second) / np.maximum(lengths, 1e-12)
 
@@ -172,12 +175,13 @@ def verify(
 def all_pairs_thresholds(
     embeddings: Floats, people: Sequence[str], fars: Sequence[str] = ("1e-2", "1e-3", "1e-4", "1e-5")
 ) -> dict[str, float]:
-    """Thresholds by FAR over every pair of photos (N, D) of different people; rows of NaN are left out.
+    """Thresholds by FAR over every pair of photos (N, D) of different people; rows of NaN and of zeros are
+    left out.
 
     N photos make about N²/2 pairs: 29 million for the photos of LFW's pairs, so that 1e-5 still means 290
     of them.
     """
-    found = ~np.isnan(embeddings).any(1)
+    found = ~np.isnan(embeddings).any(1) & embeddings.any(1)
     rows = np.ascontiguousarray(embeddings[found], np.float32)
     _, person = np.unique(np.asarray(people)[found], return_inverse=True)
     parts = []
