@@ -94,9 +94,11 @@ def fold(net: OneShotNet) -> OneShotNet:
     for layers in (sequence for part in parts for sequence in part):
         for i in range(0, len(layers) - 1, 2):
             layers[i], layers[i + 1] = fuse_conv_bn_eval(layers[i], layers[i + 1]), nn.Identity()
-    refinement: Any = folded.refinement
-    _fold_before(refinement.norm, refinement.thin)
-    refinement.norm = nn.Identity()
+    readers: Any = (folded.direction, folded.refinement)
+    for reader in readers:
+        if reader is not None:
+            _fold_before(reader.norm, reader.thin)
+            reader.norm = nn.Identity()
     if net.config.form == "aligned":
         bridge: Any = folded.bridge
         if net.config.stem_bridge:

@@ -1,4 +1,4 @@
-"""From aligned samples of the maps to a 1000-d embedding, and the refinement of the landmarks on the way."""
+"""From aligned samples of the maps to a 1000-d embedding, and the small reader of the maps around a face."""
 
 from collections import OrderedDict
 from typing import Any
@@ -12,24 +12,22 @@ from oneshot.models.edgeface import EDGEFACE
 EMBEDDING = 1000
 
 
-class Refinement(nn.Module):
-    """Corrects coarse landmarks: the coarse samples on a wide grid to ten offsets."""
+class GridReader(nn.Module):
+    """A few numbers from the coarse samples on a wide grid: landmarks' offsets, or a face's direction."""
 
-    def __init__(self, inputs: int):
+    def __init__(self, inputs: int, outputs: int):
         super().__init__()
         self.norm = nn.BatchNorm2d(inputs)
         self.thin = nn.Conv2d(inputs, 48, 1)
         self.down1 = nn.Conv2d(48, 64, 3, stride=2, padding=1)
         self.down2 = nn.Conv2d(64, 64, 3, stride=2, padding=1)
-        self.out = nn.Linear(64 * 16, 10)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.out = nn.Linear(64 * 16, outputs)
 
     def forward(self, sampled: Tensor) -> Tensor:
-        """(N, C, 14, 14) samples to (N, 5, 2) offsets in template pixels."""
+        """(N, C, 14, 14) samples to (N, outputs)."""
         x = F.relu(self.thin(self.norm(sampled)))
         x = F.relu(self.down2(F.relu(self.down1(x))))
-        return self.out(x.flatten(1)).view(-1, 5, 2)
+        return self.out(x.flatten(1))
 
 
 class Bridge(nn.Module):

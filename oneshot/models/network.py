@@ -19,9 +19,10 @@ from oneshot.models.align import (
     template_to_image,
 )
 from oneshot.models.backbone import EXPAND_TOP, SQUEEZE_TOP, Backbone, Maps
+from oneshot.models.direction import AGREES, DECIDED, DIRECTIONS, direction_of, turned, upright
 from oneshot.models.edgeface import EDGEFACE
 from oneshot.models.head import DetectionHead
-from oneshot.models.identity import EMBEDDING, Bridge, DeepHalf, Refinement
+from oneshot.models.identity import EMBEDDING, Bridge, DeepHalf, GridReader
 from oneshot.models.stem_bridge import StemBridge
 
 Form = Literal["aligned", "cell"]
@@ -43,6 +44,7 @@ class NetworkConfig:
         bridge, bridge_fine, bridge_rank: see `Bridge`'s width, fine_width and rank; `StemBridge`, which takes
             its place where the deep half begins at 28x28, has none of them.
         head: width of the detection head.
+        direction: decide which way up a face is before its landmarks are corrected.
         refinements: how often the landmarks are corrected, each time from samples at the places so far.
         recogniser: which EdgeFace is imitated, and by whose deep half.
         deep_blocks, fine_blocks: see `DeepHalf`.
@@ -56,6 +58,7 @@ class NetworkConfig:
     bridge_fine: int = 96
     bridge_rank: int = 48
     head: int = 64
+    direction: bool = False
     refinements: int = 2
     share3x3: float = 0.25
     share3x3_top: float = 0.125
@@ -129,7 +132,10 @@ class OneShotNet(nn.Module):
         thin2 = t2 and not config.stem_bridge
         self.thin2: nn.Module = nn.Conv2d(w2, t2, 1) if thin2 else nn.Identity()
         self.thin4 = nn.Conv2d(w4, t4, 1)
-        self.refinement = Refinement(t4)
+        self.direction = GridReader(t4, DIRECTIONS) if config.direction else None
+        self.refinement = GridReader(t4, 10)
+        nn.init.zeros_(self.refinement.out.weight)
+        nn.init.zeros_(self.refinement.out.bias)
         self.template = Template(parts=config.fine_parts)
         if config.form == "aligned":
             fine = config.fine_parts**2 * ((t2 or w2) + 3 * config.stem_bridge)
@@ -156,11 +162,31 @@ class OneShotNet(nn.Module):
         """`thinned` of images (B, 3, H, W), with no more of the backbone run than it takes."""
         return self.thinned(images, *self.backbone.fine(images))
 
+    def look(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
+        """Logits (N, DIRECTIONS) of which way up faces are, from where their landmarks (N, 5, 2) lie."""
+        assert self.direction is not None
+        transform = upright(landmarks, self.template.landmarks)
+        coarse = self.coarse_samples(sampled, by_slot(transform, places), self.template.wide14)
+        return self.direction(by_face(coarse, places))
+
+    def turn(self, landmarks: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Landmarks (N, 5, 2) from which corrections start, by faces' directions (N, 2), and which are sure.
+
+        Coarse landmarks that are turned otherwise than the face make way for the template at their place.
+        """
+        length = vector.norm(dim=1, keepdim=True)
+        direction = vector / length.clamp(min=1e-6)
+        template = self.template.landmarks
+        own = direction_of(template_to_image(landmarks, template))
+        agree = (own * direction).sum(1) > AGREES
+        instead = apply_similarity(turned(landmarks, template, direction), template)
+        return torch.where(agree.view(-1, 1, 1), landmarks, instead), length[:, 0] > DECIDED
+
     def refine(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
         """One correction of landmarks (N, 5, 2), pixels: of K faces a picture (N = B * K), or at `places`."""
         transform = template_to_image(landmarks, self.template.landmarks)
         coarse = self.coarse_samples(sampled, by_slot(transform, places), self.template.wide14)
-        offsets = self.refinement(by_face(coarse, places)).float()
+        offsets = self.refinement(by_face(coarse, places)).float().view(-1, 5, 2)
         return apply_similarity(transform, self.template.landmarks + offsets)
 
     def samples(

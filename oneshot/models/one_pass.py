@@ -8,6 +8,7 @@ from torchvision.ops import nms
 
 from oneshot.models.align import Places, places_of
 from oneshot.models.boxcode import anchor_points, decode_boxes, decode_landmarks, flatten_levels, level_sizes
+from oneshot.models.direction import vector_of
 from oneshot.models.network import OneShotNet
 
 
@@ -44,18 +45,25 @@ def coarse_landmarks(raw: Tensor, points: Tensor, strides: Tensor) -> Tensor:
 def describe(
     net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The per-face half: coarse landmarks (N, 5, 2) to refined ones and embeddings (N, 1000)."""
-    landmarks = refined(net, sampled, landmarks, places)
-    return landmarks, net.embed(sampled, landmarks, places)
+    """The per-face half: coarse landmarks (N, 5, 2) to refined ones and embeddings (N, 1000).
+
+    A face of which it cannot be told which way up it is has an embedding of zeros: like nobody's.
+    """
+    landmarks, decided = refined(net, sampled, landmarks, places)
+    return landmarks, net.embed(sampled, landmarks, places) * decided
 
 
 def refined(
     net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None
-) -> Tensor:
-    """Coarse landmarks (N, 5, 2), corrected as often as the network does it."""
+) -> tuple[Tensor, Tensor]:
+    """Coarse landmarks (N, 5, 2) turned and corrected, and (N, 1): 1 where the way up is sure, else 0."""
+    decided = landmarks.new_ones(len(landmarks), 1)
+    if net.direction is not None:
+        landmarks, sure = net.turn(landmarks, vector_of(net.look(sampled, landmarks, places)))
+        decided = sure.to(landmarks.dtype).unsqueeze(1)
     for _ in range(net.config.refinements):
         landmarks = net.refine(sampled, landmarks, places)
-    return landmarks
+    return landmarks, decided
 
 
 def suppress(
@@ -97,5 +105,5 @@ def one_pass(
     if embed:
         landmarks, embeddings = describe(net, sampled, coarse, places)
     else:
-        landmarks, embeddings = refined(net, sampled, coarse, places), coarse.new_zeros(len(rows), 0)
+        landmarks, embeddings = refined(net, sampled, coarse, places)[0], coarse.new_zeros(len(rows), 0)
     return boxes, scores, landmarks, embeddings, which

@@ -38,7 +38,7 @@ class FaceTargets:
     boxes: Tensor  # (B, M, 4) float32 xyxy, pixels
     valid: Tensor  # (B, M) bool, False where padded
     landmarks: Tensor  # (B, M, 5, 2) float32, pixels
-    landmark_valid: Tensor  # (B, M, 5) bool, each point known and inside the picture
+    landmark_valid: Tensor  # (B, M, 5) float32, how much each point counts: 0 where unknown or outside
     identity_ok: Tensor  # (B, M) bool, sharp and whole enough for the identity losses
     ignore: Tensor  # (B, K, 4) float32 xyxy, pixels
     ignore_valid: Tensor  # (B, K) bool

@@ -13,6 +13,7 @@ from oneshot.models.network import OneShotNet
 from oneshot.models.weights import load_network
 from oneshot.training.assign import Assignment, FaceTargets, assign
 from oneshot.training.config import TrainConfig
+from oneshot.training.landmarks import scene_landmarks
 from oneshot.training.losses import (
     DETECTION_WEIGHTS,
     IMITATION_WEIGHTS,
@@ -21,9 +22,12 @@ from oneshot.training.losses import (
 )
 from oneshot.training.precision import autocast
 from oneshot.training.scene_compose import SceneConfig
-from oneshot.training.scene_data import load_pool
+from oneshot.training.scene_data import load_pool, turned_validation
 from oneshot.training.scenes import SceneBatch, SceneBatches, scene_loader
 from oneshot.training.validation import detection_figures
+
+HELD_TURNS = (0, 90, 180)
+"""Degrees by which the held-out photos of turned faces are turned in their plane."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class DetectionStage:
         self.device = torch.device(config.device)
         self.centres = nn.Parameter(torch.empty(0))
         pool, self.held = load_pool(Path(config.data))
+        self.turned = turned_validation(Path(config.data))
         scenes = SceneConfig(batch=config.scenes, sides=config.scene_sides)
         self.open = SceneBatches(pool, scenes, config.seed)
         self.closed = SceneBatches(pool, replace(scenes, mosaic=0.0), config.seed)
@@ -100,8 +105,33 @@ class DetectionStage:
 
     def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:
         """Weighted losses of one step."""
-        return self.judge(self.look(net, step))
+        seen = self.look(net, step)
+        return {**self.judge(seen), **self.place(net, step, seen)}
+
+    def place(self, net: OneShotNet, step: int, seen: Seen) -> dict[str, Tensor]:
+        """Weighted losses of directions and corrections, where the samples serve landmarks alone."""
+        config = self.config
+        if not config.network.stem_bridge:
+            return {}
+        rng = torch.Generator().manual_seed((config.seed << 32) + 2**30 + step)
+        with autocast(self.device, config.precision):
+            thin = net.thinned(*seen.maps[:3])
+            losses = scene_landmarks(
+                net,
+                thin,
+                seen.raw,
+                seen.targets,
+                seen.assignment,
+                config.scene_faces,
+                config.corrections,
+                rng,
+            )
+        return {name: config.weight_landmarks * value for name, value in losses.items()}
 
     def evaluate(self, net: OneShotNet) -> dict[str, float]:
-        """AP50 and landmark error on the held-out photos."""
-        return detection_figures(net, self.held, self.device, self.config.precision)
+        """AP50 and landmark errors on the held-out photos, upright and turned ones."""
+        figures = detection_figures(net, self.held, self.device, self.config.precision)
+        for turn in HELD_TURNS if self.turned else ():
+            found = detection_figures(net, self.turned, self.device, self.config.precision, turn=turn)
+            figures |= {f"{name}_turned{turn}": value for name, value in found.items()}
+        return figures

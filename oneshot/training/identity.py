@@ -24,6 +24,7 @@ from oneshot.training.identity_losses import (
     margin_loss,
     pairs_loss,
 )
+from oneshot.training.landmarks import COARSE_NOISE
 from oneshot.training.precision import autocast
 from oneshot.training.teacher import Teacher, load_state
 from oneshot.training.validation import tar_at_far
@@ -31,8 +32,6 @@ from oneshot.training.views import CROP_SCALE, jitter_landmarks, make_views
 
 Teach = Callable[[Tensor], Tensor]
 
-COARSE_NOISE = (0.2, 0.18)
-"""Largest noise of a point and of all five together that the refinement learns to take back."""
 VALIDATION_SCALES = {"full": 1.0, "half": 0.5, "quarter": 0.27}
 
 

@@ -42,10 +42,14 @@ def neighbours_loss(
     return F.kl_div(own, wanted, log_target=True, reduction="batchmean")
 
 
-def landmark_loss(refined: Tensor, truth: Tensor, template: Tensor) -> Tensor:
-    """Smooth L1 of refined landmarks (N, 5, 2), measured in template pixels of the true alignment."""
+def landmark_loss(refined: Tensor, truth: Tensor, template: Tensor, counts: Tensor | None = None) -> Tensor:
+    """Smooth L1 of refined landmarks (N, 5, 2), measured in template pixels of the true alignment.
+
+    `counts` (N, 5) says how much each point counts; all alike without it.
+    """
     scale = pixels_per_template_pixel(template_to_image(truth, template)).view(-1, 1, 1)
-    return F.smooth_l1_loss(refined / scale, truth / scale)
+    loss = F.smooth_l1_loss(refined / scale, truth / scale, reduction="none").mean(2)
+    return loss.mean() if counts is None else (loss * counts).sum() / counts.sum().clamp(min=1)
 
 
 def margin_loss(

@@ -3,13 +3,12 @@
 import torch
 from torch import Tensor
 
-from oneshot.models.boxcode import anchor_points, decode_landmarks, flatten_levels
 from oneshot.models.network import OneShotNet
-from oneshot.training.assign import Assignment, FaceTargets
 from oneshot.training.config import TrainConfig
 from oneshot.training.detection import DetectionStage, Seen
-from oneshot.training.identity import COARSE_NOISE, IdentityStage, finish, refinements
+from oneshot.training.identity import IdentityStage, finish, refinements
 from oneshot.training.identity_losses import cosine_loss, hint_loss, landmark_loss
+from oneshot.training.landmarks import COARSE_NOISE, coarse_landmarks, pick_faces
 from oneshot.training.precision import autocast
 from oneshot.training.views import jitter_landmarks
 
@@ -76,35 +75,3 @@ class JointStage:
     def evaluate(self, net: OneShotNet) -> dict[str, float]:
         """The held-out crops' figures, and AP50 and landmark error on the held-out photos."""
         return {**self.identity.evaluate(net), **self.detection.evaluate(net)}
-
-
-def pick_faces(usable: Tensor, faces: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`faces` random usable faces of each picture.
-
-    Args:
-        usable: (B, M) bool.
-
-    Returns:
-        Rows (B * faces,) into the flattened (B * M) faces, and which of them are usable at all: a picture
-        with too few fills up with others, so that every picture has the same number of grids to sample.
-    """
-    pictures, most = usable.shape
-    if most == 0:
-        return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
-    order = torch.rand(usable.shape, generator=rng).to(usable.device) + usable.float()
-    best = order.topk(min(faces, most), 1)
-    columns = best.indices[:, torch.arange(faces) % best.indices.shape[1]]
-    fresh = (torch.arange(faces) < most).to(usable.device)
-    rows = columns + torch.arange(pictures, device=usable.device)[:, None] * most
-    return rows.flatten(), (usable.gather(1, columns) & fresh).flatten()
-
-
-def coarse_landmarks(raw: list[Tensor], assignment: Assignment, targets: FaceTargets) -> Tensor:
-    """The head's landmarks (B, M, 5, 2) of each face, by the most confident of its cells."""
-    flat = flatten_levels([level.float() for level in raw])
-    points, strides = anchor_points([(r.shape[2], r.shape[3]) for r in raw], flat.device)
-    faces = torch.arange(targets.boxes.shape[1], device=flat.device)
-    mine = assignment.face[:, None] == faces[None, :, None]
-    cell = torch.where(mine, flat[:, None, :, 4], -torch.inf).argmax(2)
-    code = flat.gather(1, cell[..., None].expand(-1, -1, flat.shape[2]))[..., 5:]
-    return decode_landmarks(code, points[cell], strides[cell])

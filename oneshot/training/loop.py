@@ -51,6 +51,8 @@ class Stage(Protocol[Taught]):
 def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon for what mixes channels where the config says so; no decay on biases and norms."""
     detection = ("head.", *(f"backbone.fire{number}" for number in range(4, 10)))
+    if config.stage == "detection" and config.network.stem_bridge:
+        detection = (*detection, "thin4.", "direction.", "refinement.")
     deep = ("deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
     trunk = ("backbone.stem.", "backbone.fire") if config.freeze_trunk else ()
     parts = {"deep": deep, "detection": detection, "trunk": trunk}

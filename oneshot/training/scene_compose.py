@@ -10,6 +10,7 @@ from typing import TypeVar
 import albumentations as A
 import numpy as np
 
+from oneshot.training.scene_cover import covered
 from oneshot.training.scene_data import Photo, ScenePool, photo_pixels
 from oneshot.training.scene_paste import blend, hides, mask_of, part, scrambled, window_of
 from oneshot.training.scene_warp import Array, Labels, Window, similarity, warp_image, warp_labels
@@ -40,7 +41,10 @@ class SceneConfig:
     max_pasted: int = 9
     decoys: float = 0.6  # of what is pasted, the part that is no face
     max_enlarged: float = 4.0  # pixels per pixel of the original photo
-    rotation: float = 6.0  # degrees, standard deviation
+    rotation: float = 8.0  # degrees, standard deviation of those that are about upright
+    tilted: float = 0.2  # share turned by up to 70 degrees either way
+    any_way: float = 0.25  # share turned by anything, half of them by about a quarter or half turn
+    cover: float = 0.15  # share of the faces that something is put in front of
     augment: bool = True  # colour, blur, noise, JPEG
 
 
@@ -73,6 +77,12 @@ def compose(photo: Photo, pool: ScenePool, config: SceneConfig, side: int, rng: 
         scene = _framed(_pick(pool.negatives, rng), config, frame, rng)
     if kind == "paste":
         scene = _pasted(scene, pool, config, rng)
+    if config.cover:
+        background = photo_pixels(_pick(pool.negatives, rng))
+        image = covered(
+            scene.image, scene.labels.landmarks, scene.labels.known, background, config.cover, rng
+        )
+        scene = Scene(image, scene.labels)
     if not config.augment:
         return scene
     pipeline = pixel_augmentation()
@@ -80,11 +90,16 @@ def compose(photo: Photo, pool: ScenePool, config: SceneConfig, side: int, rng: 
     return Scene(pipeline(image=scene.image)["image"], scene.labels)
 
 
-def whole_photo(photo: Photo, side: int) -> Scene:
-    """The photo as the predictor sees it, for validation: shrunk to `side`, padded right and below."""
+def whole_photo(photo: Photo, side: int, turn: int = 0) -> Scene:
+    """The photo as the predictor sees it, for validation: shrunk to `side`, padded right and below.
+
+    turn: degrees, a multiple of 90, by which it is turned.
+    """
     image = photo_pixels(photo)
     scale = min(1.0, side / max(image.shape[:2]))
-    matrix = similarity(scale, 0, False, np.zeros(2), np.zeros(2))
+    matrix = similarity(scale, turn, False, np.zeros(2), np.zeros(2))
+    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * image.shape[1::-1] @ matrix[:, :2].T
+    matrix[:, 2] = -corners.min(0)
     frame = (0, 0, side, side)
     return Scene(warp_image(image, matrix, frame), warp_labels(photo.labels, matrix, frame))
 
@@ -120,7 +135,9 @@ def _framed(photo: Photo, config: SceneConfig, window: Window, rng: np.random.Ge
     corner = np.array(window[:2])
     extent = np.array(window[2:]) - corner
     size = np.array([image.shape[1], image.shape[0]])
-    fit = (extent / size).min()
+    degrees, mirror = _roll(config, rng), bool(rng.random() < 0.5)
+    linear = similarity(1.0, degrees, mirror, np.zeros(2), np.zeros(2))[:, :2]
+    fit = (extent / (np.abs(linear) @ size)).min()
     if len(boxes) and rng.random() < config.aim:
         # half of the time the largest: a face drawn from a crowd is small, and cannot be made large sharply
         largest = boxes[(boxes[:, 2:] - boxes[:, :2]).prod(1).argmax()]
@@ -133,15 +150,11 @@ def _framed(photo: Photo, config: SceneConfig, window: Window, rng: np.random.Ge
         scale = fit * _log_uniform(rng, *config.photo_scales)
     scale = min(scale, config.max_enlarged)
 
-    mirror = bool(rng.random() < 0.5)
-    shown = np.array([size[0] - source[0], source[1]]) if mirror else source
     # show no more emptiness beside the photo than there must be
-    slack = extent - size * scale
-    start = np.clip(
-        extent * rng.uniform(0.1, 0.9, 2) - shown * scale, np.minimum(slack, 0), np.maximum(slack, 0)
-    )
-    target = corner + start + shown * scale
-    matrix = similarity(scale, rng.normal(0, config.rotation), mirror, source, target)
+    reach = scale * (np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * size - source) @ linear.T
+    ends = extent - reach.max(0), -reach.min(0)
+    target = np.clip(extent * rng.uniform(0.1, 0.9, 2), np.minimum(*ends), np.maximum(*ends))
+    matrix = similarity(scale, degrees, mirror, source, corner + target)
     fill = tuple(int(level) for level in rng.integers(0, 256, 3)) if rng.random() < 0.5 else (0, 0, 0)
     return Scene(warp_image(image, matrix, window, fill), warp_labels(photo.labels, matrix, window))
 
@@ -180,7 +193,7 @@ def _pasted(scene: Scene, pool: ScenePool, config: SceneConfig, rng: np.random.G
         scale = size / _face_size(box)
         scale = min(scale, config.max_enlarged / face.enlarged.max(initial=1.0))
         mask, region = mask_of(crop, box, rng)
-        mirror, degrees = bool(rng.random() < 0.5), rng.normal(0, 2 * config.rotation)
+        mirror, degrees = bool(rng.random() < 0.5), _roll(config, rng)
         for _ in range(PASTE_TRIES):
             target = rng.uniform(0, side, 2)
             matrix = similarity(scale, degrees, mirror, (box[:2] + box[2:]) / 2, target)
@@ -190,6 +203,16 @@ def _pasted(scene: Scene, pool: ScenePool, config: SceneConfig, rng: np.random.G
                 labels = labels + warp_labels(face, matrix, (0, 0, side, side))
                 break
     return Scene(image, labels)
+
+
+def _roll(config: SceneConfig, rng: np.random.Generator) -> float:
+    """By how many degrees a photo is turned in its plane."""
+    kind, about = rng.random(), rng.normal(0, config.rotation)
+    if kind < config.tilted:
+        return float(rng.uniform(-70, 70))
+    if kind < config.tilted + config.any_way:
+        return float(rng.uniform(-180, 180) if rng.random() < 0.5 else 90 * rng.integers(4) + about)
+    return float(about)
 
 
 def _face_size(box: Array) -> float:

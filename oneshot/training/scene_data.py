@@ -23,6 +23,8 @@ from oneshot.training.scene_warp import Array, Labels, boxes_from_landmarks
 
 CROP_SCALE = 88 / 112  # crop pixels per template pixel (data README)
 VALIDATION_SHARE = 0.05
+HIDDEN = 0.5  # what a point on the far side of a turned face counts for: its place is a convention
+SCENES_TWICE = 2  # how often a photo of scenes_train comes for one of turned_train, whose faces are larger
 # crops of these sources were cut from scenes_train, whose held-out part they would give away
 SCENE_SOURCES = ("mask", "ilc", "web")
 
@@ -56,7 +58,7 @@ class FaceCrops:
         encoded = self.files[self.part[index]][start : start + int(self.length[index])]
         landmarks = self.landmarks[index : index + 1]
         enlarged = CROP_SCALE / np.minimum(self.native[index : index + 1], CROP_SCALE)
-        known = np.ones((1, 5), bool)
+        known = np.ones((1, 5), np.float32)
         labels = Labels(
             boxes_from_landmarks(landmarks), landmarks, known, enlarged, np.zeros((0, 4), np.float32)
         )
@@ -94,11 +96,19 @@ def _decode_once(encoded: bytes) -> Array:
 
 
 def load_pool(data: Path) -> tuple[ScenePool, list[Photo]]:
-    """Pool of training material in the folder `data`, and the held-out photos for model selection."""
-    photos = load_photos(data / "scenes_train.tar", data / "scenes_train.json")
-    training, validation = split(photos)
+    """Pool of training material in the folder `data`, and held-out photos for model selection."""
+    training, validation = split(load_photos(data / "scenes_train.tar", data / "scenes_train.json"))
+    turned = data / "turned_train.tar"
+    if turned.exists():
+        training = training * SCENES_TWICE + split(load_photos(turned, turned.with_suffix(".json")))[0]
     negatives = [Photo(name, encoded, Labels.none()) for name, encoded in _read_tar(data / "negatives.tar")]
     return ScenePool(training, negatives, load_crops(data)), validation
+
+
+def turned_validation(data: Path) -> list[Photo]:
+    """Held-out photos of turned, covered and close faces; none where the folder has no such photos."""
+    turned = data / "turned_train.tar"
+    return split(load_photos(turned, turned.with_suffix(".json")))[1] if turned.exists() else []
 
 
 def split(photos: Sequence[Photo], share: float = VALIDATION_SHARE) -> tuple[list[Photo], list[Photo]]:
@@ -146,11 +156,11 @@ def _read_tar(path: Path) -> list[tuple[str, bytes]]:
 def _coco_labels(rows: Sequence[dict[str, Any]]) -> Labels:
     faces = [row for row in rows if not row["iscrowd"]]
     points = np.array([row["keypoints"] for row in faces], np.float32).reshape(-1, 5, 3)
-    known = points[..., 2] > 0
+    seen = points[..., 2]
     return Labels(
         _xyxy(faces),
-        points[..., :2] * known[..., None],
-        known,
+        points[..., :2] * (seen > 0)[..., None],
+        np.where(seen == 1, HIDDEN, np.minimum(seen, 1)).astype(np.float32),
         np.ones(len(faces), np.float32),
         _xyxy([row for row in rows if row["iscrowd"]]),
     )

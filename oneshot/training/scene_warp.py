@@ -34,7 +34,7 @@ class Labels:
 
     boxes: Array  # (M, 4) float32
     landmarks: Array  # (M, 5, 2) float32, zero where unknown
-    known: Array  # (M, 5) bool
+    known: Array  # (M, 5) float32, how much each point counts: 0 unknown, 1 seen, between: on a hidden side
     enlarged: Array  # (M,) float32, pixels of the picture per pixel of the original photo
     ignore: Array  # (K, 4) float32
 
@@ -44,7 +44,7 @@ class Labels:
         return Labels(
             np.zeros((0, 4), np.float32),
             np.zeros((0, 5, 2), np.float32),
-            np.zeros((0, 5), bool),
+            np.zeros((0, 5), np.float32),
             np.zeros(0, np.float32),
             np.zeros((0, 4), np.float32),
         )
@@ -116,8 +116,8 @@ def warp_labels(labels: Labels, matrix: Array, window: Window) -> Labels:
     if determinant < 0:
         landmarks, known = landmarks[:, MIRRORED], known[:, MIRRORED]
     x0, y0, x1, y1 = window
-    known = known & ((landmarks >= (x0, y0)) & (landmarks < (x1, y1))).all(-1)
-    landmarks = np.where(known[..., None], landmarks, 0).astype(np.float32)
+    known = known * ((landmarks >= (x0, y0)) & (landmarks < (x1, y1))).all(-1)
+    landmarks = np.where(known[..., None] > 0, landmarks, 0).astype(np.float32)
     return Labels(
         boxes[keep],
         landmarks[keep],

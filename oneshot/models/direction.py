@@ -1,0 +1,54 @@
+"""Which way up a face is: decided as a class before its landmarks are corrected.
+
+A regressed landmark of a face that may be read two ways lies between the two readings. So the direction is
+a class of eight first, read from samples on a grid that is upright whatever the coarse landmarks say. Its
+mean vector tells both the way up and, by its length, how sure that is.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+DIRECTIONS = 8
+DECIDED = 0.75
+"""Least length of a decided direction's vector. Two neighbours alike give 0.92, opposite ones 0."""
+
+AGREES = math.cos(math.radians(50))
+"""Cosine of the most that coarse landmarks may be turned from the direction to be where corrections start."""
+
+
+def upright(landmarks: Tensor, template: Tensor) -> Tensor:
+    """The transform (N, 4) that lays the template at landmarks' (N, 5, 2) centre and size, not turned."""
+    return turned(landmarks, template, landmarks.new_tensor([[1.0, 0.0]]))
+
+
+def turned(landmarks: Tensor, template: Tensor, direction: Tensor) -> Tensor:
+    """The same transform (N, 4), turned so that the face's right points along `direction` (N, 2), unit."""
+    with torch.autocast(landmarks.device.type, enabled=False):
+        middle = template.mean(0)
+        centre = landmarks.mean(1)
+        size = (landmarks - centre.unsqueeze(1)).flatten(1).norm(dim=1, keepdim=True)
+        x, y = (direction * (size / (template - middle).norm())).split(1, 1)
+        moved = torch.cat((x * middle[0] - y * middle[1], x * middle[1] + y * middle[0]), 1)
+        return torch.cat((x, -y, centre - moved), 1)
+
+
+def vector_of(logits: Tensor) -> Tensor:
+    """The mean direction (N, 2) of logits (N, DIRECTIONS); shorter than 1 where they are in doubt."""
+    angle = torch.arange(DIRECTIONS, device=logits.device) * (2 * math.pi / DIRECTIONS)
+    return logits.float().softmax(1) @ torch.stack((angle.cos(), angle.sin()), 1)
+
+
+def classes_of(direction: Tensor) -> Tensor:
+    """Targets (N, DIRECTIONS) of unit vectors (N, 2): shared between the two nearest classes."""
+    angle = torch.arange(DIRECTIONS, device=direction.device) * (2 * math.pi / DIRECTIONS)
+    between = torch.atan2(direction[:, 1:], direction[:, :1]) - angle
+    apart = (between + math.pi).remainder(2 * math.pi) - math.pi
+    return (1 - apart.abs() * (DIRECTIONS / (2 * math.pi))).clamp(min=0)
+
+
+def direction_of(transform: Tensor) -> Tensor:
+    """The unit vectors (N, 2) along which transforms (N, 4) turn the template's right."""
+    turn = transform[:, :2] * transform.new_tensor([1.0, -1.0])
+    return turn / turn.norm(dim=1, keepdim=True).clamp(min=1e-6)
