@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # What users and contributors read; the command line has its own --help.
-MODULES := oneshot $(patsubst %,oneshot.%,evaluation models runtime training \
-	$(filter-out __init__ __main__,$(basename $(notdir $(wildcard oneshot/*.py)))))
+MODULES := oneshot $(patsubst oneshot/%,oneshot.%,$(filter-out oneshot/cli,\
+	$(patsubst %/__init__.py,%,$(wildcard oneshot/*/__init__.py)) \
+	$(basename $(filter-out %__.py,$(wildcard oneshot/*.py)))))
 
 .PHONY: help demo test docs setup clean
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from oneshot.errors import OneShotError
 from oneshot.evaluation.people import Box, Photo, run_converter
-from oneshot.image import natural_order, pictures_in
+from oneshot.media.images import natural_order, pictures_in
 
 BOXES = "ImageData.mat"
 NAME = re.compile(r"image_(\d+)")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from oneshot.errors import OneShotError
 from oneshot.evaluation.people import Photo, run_converter
-from oneshot.image import natural_order, pictures_in
+from oneshot.media.images import natural_order, pictures_in
 
 NAME = re.compile(r"(\d+)-(\d+)")
 

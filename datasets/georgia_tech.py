@@ -14,7 +14,7 @@ from pathlib import Path
 
 from oneshot.errors import OneShotError
 from oneshot.evaluation.people import Box, Photo, run_converter
-from oneshot.image import natural_order, pictures_in
+from oneshot.media.images import natural_order, pictures_in
 
 EACH = 15
 """Photos of a person, by which the labels are counted."""

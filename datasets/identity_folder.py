@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import track
 
 from oneshot import OneShot, OneShotError, read_image
-from oneshot.align import ARCFACE_TEMPLATE, similarity
 from oneshot.errors import explained
 from oneshot.files import replacing
-from oneshot.image import pictures_in
+from oneshot.geometry import ARCFACE_TEMPLATE, similarity
+from oneshot.media.images import pictures_in
 from oneshot.types import Floats, Image
 
 SIDE = 128

@@ -12,10 +12,10 @@ only weights in .safetensors form, `TwoStage` and the training code need it.
 """
 
 from oneshot.errors import OneShotError, OneShotWarning
-from oneshot.gallery import Gallery
-from oneshot.image import read_image
-from oneshot.predictor import OneShot
-from oneshot.two_stage import TwoStage
+from oneshot.gallery.gallery import Gallery
+from oneshot.inference.predictor import OneShot
+from oneshot.inference.two_stage import TwoStage
+from oneshot.media.images import read_image
 from oneshot.types import Faces, Match
 
 __version__ = "0.1.0"

@@ -20,11 +20,11 @@ from typing import Any, cast
 import numpy as np
 
 from oneshot import Gallery, OneShot, OneShotError
-from oneshot.entries import Entry
 from oneshot.errors import explained
 from oneshot.evaluation.report import print_table, write_json
 from oneshot.files import check_writable
-from oneshot.store import Store
+from oneshot.gallery.entries import Entry
+from oneshot.gallery.sqlite import Store
 from oneshot.types import Floats
 
 DIM = 1000

@@ -10,7 +10,8 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from oneshot.models.network import Form, NetworkConfig, OneShotNet
+from oneshot.models.config import Form, NetworkConfig
+from oneshot.models.network import OneShotNet
 from oneshot.models.one_pass import decode, describe
 from oneshot.models.weights import load_network
 

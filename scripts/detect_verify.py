@@ -23,15 +23,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning, TwoStage
-from oneshot.cipher import secret_from
-from oneshot.draw import draw
 from oneshot.files import check_writable, replacing
-from oneshot.gallery import is_kept
-from oneshot.sheet import clock
-from oneshot.sightings import GAP, Sightings, records
-from oneshot.thresholds import FAR, threshold_at
+from oneshot.gallery.cipher import secret_from
+from oneshot.gallery.gallery import is_kept
+from oneshot.gallery.thresholds import FAR, threshold_at
+from oneshot.media.draw import draw
+from oneshot.media.video import Source, VideoSink, frames, silence_libraries
 from oneshot.types import Model
-from oneshot.video import Source, VideoSink, frames, silence_libraries
+from oneshot.watch.records import GAP, Sightings, records
+from oneshot.watch.sheet import clock
 
 Number = TypeVar("Number", int, float)
 ERRORS = Console(stderr=True, highlight=False)

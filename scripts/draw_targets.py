@@ -17,10 +17,10 @@ import numpy as np
 
 from oneshot.models.boxcode import STRIDES, anchor_points, level_sizes
 from oneshot.training.assign import assign
-from oneshot.training.scene_compose import SceneConfig
-from oneshot.training.scene_data import load_pool
-from oneshot.training.scene_warp import Array
-from oneshot.training.scenes import SceneBatch, SceneBatches
+from oneshot.training.data.compose import SceneConfig
+from oneshot.training.data.pool import load_pool
+from oneshot.training.data.scenes import SceneBatch, SceneBatches
+from oneshot.training.data.warp import Array
 
 CELL_COLOURS = {8: (255, 220, 0), 16: (255, 0, 255), 32: (0, 255, 255)}
 LANDMARK_COLOURS = ((255, 0, 0), (0, 0, 255), (255, 255, 255), (255, 0, 0), (0, 0, 255))

@@ -19,7 +19,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from oneshot.crop import crop
 from oneshot.errors import explained
 from oneshot.evaluation import (
     accuracy,
@@ -27,7 +26,6 @@ from oneshot.evaluation import (
     data,
     detection,
     lfw,
-    peers,
     pipelines,
     plots,
     pose,
@@ -36,15 +34,17 @@ from oneshot.evaluation import (
     rotation,
     vggface2,
 )
+from oneshot.evaluation.peers import detectors
 from oneshot.evaluation.people import read_index
 from oneshot.evaluation.verification import chi_square, cosine
 from oneshot.files import check_writable, make_folder
-from oneshot.image import read_image
-from oneshot.predictor import OneShot
-from oneshot.runtime import weights_file
-from oneshot.runtime.crops import CropRecogniser
-from oneshot.runtime.mtcnn import SCORE_THRESHOLD, Mtcnn
-from oneshot.two_stage import TwoStage, two_stage_weights
+from oneshot.inference.backend import weights_file
+from oneshot.inference.crop import crop
+from oneshot.inference.crop_recogniser import CropRecogniser
+from oneshot.inference.mtcnn import SCORE_THRESHOLD, Mtcnn
+from oneshot.inference.predictor import OneShot
+from oneshot.inference.two_stage import TwoStage, two_stage_weights
+from oneshot.media.images import read_image
 from oneshot.types import Detected, Image, Model
 
 HOLD_OUT = 5
@@ -212,9 +212,9 @@ def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], Detected], fl
     """The detector with scores from LOW_SCORE up, and the threshold at which it is used."""
     folder = references.peers_folder(args.peers)
     if args.detector == "yunet":
-        return peers.Yunet(folder, args.side, args.min_side, detection.LOW_SCORE), 0.9
+        return detectors.Yunet(folder, args.side, args.min_side, detection.LOW_SCORE), 0.9
     if args.detector == "scrfd500m":
-        return peers.Scrfd(folder, args.side, args.min_side, detection.LOW_SCORE, args.threads or 1), 0.5
+        return detectors.Scrfd(folder, args.side, args.min_side, detection.LOW_SCORE, args.threads or 1), 0.5
     if args.detector == "mtcnn":
         return Mtcnn(args.side, args.min_side, detection.LOW_SCORE, args.threads), SCORE_THRESHOLD
     settings = {"side": args.side, "min_side": args.min_side, "threads": args.threads}

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from oneshot import OneShotError
 from oneshot.errors import explained
 from oneshot.files import replacing
-from oneshot.runtime import weights_file
-from oneshot.runtime.onnx import OUTPUTS, QUIET, WHICH, OnnxBackend
+from oneshot.inference.backend import weights_file
+from oneshot.inference.onnx import OUTPUTS, QUIET, WHICH, OnnxBackend
 
 PLATFORMS = ("arm", "amd64")
 BOXES, COSINE = 0.01, 0.99999

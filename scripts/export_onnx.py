@@ -44,7 +44,7 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from oneshot.export import export_onnx
+    from oneshot.convert.to_onnx import export_onnx
     from oneshot.models.weights import load_network, save_weights
 
     net, trained = load_network(args.weights)

@@ -20,10 +20,10 @@ import numpy as np
 from rich.console import Console
 
 from oneshot import OneShotError, read_image
-from oneshot.embeddings import normalised
 from oneshot.errors import explained
 from oneshot.evaluation.report import thresholds
 from oneshot.files import check_writable
+from oneshot.geometry import normalised
 from oneshot.types import Image
 
 EXAMPLES = [f"image_example{i}.png" for i in (1, 2, 3)]
@@ -63,7 +63,7 @@ def convert(file: Path, out: Path, lfw: Path | None) -> None:
         raise OneShotError(f"{out}: weights of the two-stage path end in .safetensors; rename it")
     check_writable(out)
     info = {**FACTS, "thresholds": thresholds(lfw) if lfw else {}}
-    from oneshot.models.matlab import read_mat
+    from oneshot.convert.from_matlab import read_mat
     from oneshot.models.squeezefaceposenet import form_name
     from oneshot.models.weights import load_squeezefaceposenet, save_weights
 
@@ -90,7 +90,7 @@ def check(net: Any, crops: list[Image]) -> tuple[float, float]:
     Raises:
         OneShotError: strangers are more alike than that: the weights were not read as they are meant.
     """
-    from oneshot.runtime.torch import describe_crops
+    from oneshot.inference.torch import describe_crops
 
     faces, mirrored = np.stack(crops), np.stack([crop[:, ::-1] for crop in crops])
     first, second = (normalised(describe_crops(net, batch)) for batch in (faces, mirrored))

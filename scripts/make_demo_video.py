@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from oneshot import read_image
 from oneshot.errors import explained
+from oneshot.media.video import VideoSink
 from oneshot.types import Image
-from oneshot.video import VideoSink
 
 FPS, SIZE = 25, (640, 360)
 WALL = (2600, 1000)

@@ -24,17 +24,17 @@ import numpy as np
 from make_demo_video import PATH, SIZE, hang, photos, view
 
 from oneshot import Gallery, OneShot, OneShotError
-from oneshot.draw import draw
 from oneshot.errors import explained
 from oneshot.evaluation.report import write_json
 from oneshot.files import check_writable
-from oneshot.following import Follower
-from oneshot.sheet import contact_sheet
-from oneshot.sightings import records
-from oneshot.thresholds import FAR, threshold_at
-from oneshot.tracking import PATIENCE, Tracker
+from oneshot.gallery.thresholds import FAR, threshold_at
+from oneshot.media.draw import draw
+from oneshot.media.video import Frame
 from oneshot.types import Image, Model
-from oneshot.video import Frame
+from oneshot.watch.following import Follower
+from oneshot.watch.records import records
+from oneshot.watch.sheet import contact_sheet
+from oneshot.watch.tracking import PATIENCE, Tracker
 
 FPS = 30
 NOBODY = 3.3

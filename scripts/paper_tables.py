@@ -62,10 +62,10 @@ def sizes_and_times(threads: int, rounds: int) -> dict[str, dict[str, float]]:
         import timm
         import torch
 
-        from oneshot.evaluation.peers import session
+        from oneshot.evaluation.peers.files import session
+        from oneshot.inference.torch import as_onnx
         from oneshot.models.squeezefaceposenet import FORMS as NETWORKS
         from oneshot.models.squeezefaceposenet import SqueezeFacePoseNet
-        from oneshot.runtime.torch import as_onnx
     except ImportError as error:
         raise OneShotError(f"table 1 needs {error.name}; pip install 'oneshot-face[train]'") from None
     sessions, inputs = {}, {}

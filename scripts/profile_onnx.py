@@ -28,9 +28,9 @@ from oneshot.errors import OneShotError, explained
 from oneshot.evaluation import timing
 from oneshot.evaluation.report import write_json
 from oneshot.files import check_writable
-from oneshot.predictor import SCORE_THRESHOLD
-from oneshot.runtime import weights_file
-from oneshot.runtime.onnx import OUTPUTS, QUIET, OnnxBackend
+from oneshot.inference.backend import weights_file
+from oneshot.inference.onnx import OUTPUTS, QUIET, OnnxBackend
+from oneshot.inference.predictor import SCORE_THRESHOLD
 from oneshot.types import Image
 
 CONVOLUTIONS = {"Conv", "FusedConv", "ConvInteger", "QLinearConv", "NhwcFusedConv"}

@@ -31,10 +31,10 @@ from oneshot.errors import explained
 from oneshot.evaluation import data, timing
 from oneshot.evaluation.report import write_json
 from oneshot.files import check_writable
-from oneshot.image import pictures_in
-from oneshot.predictor import IOU_THRESHOLD, SCORE_THRESHOLD
-from oneshot.runtime import default_weights
-from oneshot.runtime.onnx import QUIET, OnnxBackend
+from oneshot.inference.backend import default_weights
+from oneshot.inference.onnx import QUIET, OnnxBackend
+from oneshot.inference.predictor import IOU_THRESHOLD, SCORE_THRESHOLD
+from oneshot.media.images import pictures_in
 from oneshot.types import Image
 
 REFERENCE = "fp32"
@@ -47,10 +47,10 @@ def write(args: argparse.Namespace) -> None:
     try:
         import onnx
 
-        from oneshot.export import export_onnx
-        from oneshot.graph import store_half
+        from oneshot.convert.quantize import PAYS, check_layers, quantize
+        from oneshot.convert.rewrites import store_half
+        from oneshot.convert.to_onnx import export_onnx
         from oneshot.models.weights import load_network
-        from oneshot.quantize import PAYS, check_layers, quantize
     except ModuleNotFoundError as error:
         raise OneShotError(f"write: needs {error.name}; pip install 'oneshot-face[train]'") from None
     layers = list(PAYS) if args.layers is None else args.layers.split(",")
@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     make.add_argument("--weights", type=Path, help="a .safetensors file (default: the shipped one)")
     make.add_argument("--out", type=Path, required=True, metavar="DIR", help="the forms' folder")
     make.add_argument("--name", default="int8", help="the 8-bit file's, without suffix (int8)")
-    make.add_argument("--layers", help="of oneshot.quantize.LAYERS (PAYS there)")
+    make.add_argument("--layers", help="of oneshot.convert.quantize.LAYERS (PAYS there)")
     make.add_argument("--images", type=Path, metavar="FOLDER", help="photos with faces to calibrate on")
     make.add_argument("--data", type=Path, metavar="DIR", help="or the folder with scenes_train.tar")
     make.add_argument(

@@ -27,21 +27,23 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from oneshot.convert.to_onnx import export_onnx
 from oneshot.errors import OneShotError, explained
 from oneshot.evaluation.plots import plot_front
 from oneshot.evaluation.report import write_json
 from oneshot.evaluation.timing import timed
-from oneshot.export import export_onnx
-from oneshot.models.network import NetworkConfig, OneShotNet
-from oneshot.models.weights import load_network, start_network
-from oneshot.predictor import IOU_THRESHOLD, SCORE_THRESHOLD
-from oneshot.runtime.onnx import OnnxBackend
+from oneshot.inference.onnx import OnnxBackend
+from oneshot.inference.predictor import IOU_THRESHOLD, SCORE_THRESHOLD
+from oneshot.models.config import NetworkConfig
+from oneshot.models.network import OneShotNet
+from oneshot.models.weights import load_network
 from oneshot.training.checkpoint import NAME
 from oneshot.training.config import TrainConfig, load_config
-from oneshot.training.crops import Crops, load_crops
-from oneshot.training.first_fit import fit_stem_bridge
-from oneshot.training.identity import VALIDATION_SCALES, IdentityStage
+from oneshot.training.data.crops import Crops, load_crops
 from oneshot.training.loop import train
+from oneshot.training.stages.first_fit import fit_stem_bridge
+from oneshot.training.stages.identity import VALIDATION_SCALES, IdentityStage
+from oneshot.training.start import start_network
 from oneshot.types import Image
 
 CONFIG = Path(__file__).resolve().parent / "configs" / "identity.toml"

@@ -19,7 +19,7 @@ from pathlib import Path
 from oneshot import OneShotError
 from oneshot.errors import explained
 from oneshot.files import replacing
-from oneshot.runtime import weights_file
+from oneshot.inference.backend import weights_file
 
 WEB = Path(__file__).resolve().parent / "web"
 VENDOR = WEB / "vendor"

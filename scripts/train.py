@@ -23,15 +23,15 @@ def main() -> None:
 
     from oneshot.models.network import OneShotNet
     from oneshot.models.squeezefaceposenet import FORMS
-    from oneshot.models.weights import start_network, start_squeezefaceposenet
     from oneshot.training.config import TrainConfig, load_config
-    from oneshot.training.detection import DetectionStage
-    from oneshot.training.distil import DistilStage
-    from oneshot.training.first_fit import fit_stem_bridge
-    from oneshot.training.identity import IdentityStage
-    from oneshot.training.joint import JointStage
     from oneshot.training.loop import Stage, train
     from oneshot.training.precision import sooner
+    from oneshot.training.stages.detection import DetectionStage
+    from oneshot.training.stages.distil import DistilStage
+    from oneshot.training.stages.first_fit import fit_stem_bridge
+    from oneshot.training.stages.identity import IdentityStage
+    from oneshot.training.stages.joint import JointStage
+    from oneshot.training.start import start_network, start_squeezefaceposenet
 
     config = load_config(args.config, args.changes)
     torch.manual_seed(config.seed)

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_intermixed_args(argv)
 
     from oneshot.training.config import checked, read_table
-    from oneshot.training.softmax import SoftmaxConfig, train
+    from oneshot.training.stages.softmax import SoftmaxConfig, train
 
     config = checked(SoftmaxConfig, read_table(args.config, args.changes))
     out = args.resume or args.out or Path("runs") / args.config.stem

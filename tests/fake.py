@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from oneshot.entries import Entry
+from oneshot.gallery.entries import Entry
 
 MODEL = "a" * 64
 DIM = 1000

@@ -16,7 +16,7 @@ from fake import photo, picture, write_model
 
 from oneshot import Gallery, OneShot
 from oneshot.cli import main
-from oneshot.video import VideoSink
+from oneshot.media.video import VideoSink
 
 RHEA = picture(Rhea=(20, 20, 120, 120))
 Make = Callable[[Path], object]

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oneshot import OneShotError, read_image
-from oneshot.entries import Entry
-from oneshot.exchange import read_npz, write_npz
-from oneshot.image import header_size
-from oneshot.store import Store
+from oneshot.gallery.entries import Entry
+from oneshot.gallery.npz import read_npz, write_npz
+from oneshot.gallery.sqlite import Store
+from oneshot.media.headers import header_size
 
 MODEL = "a" * 64
 KINDS = (".png", ".jpg", ".webp", ".bmp", ".tif", ".gif", ".ppm", ".jp2", ".avif")

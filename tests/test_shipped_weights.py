@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT, load_script
 
 from oneshot import Faces, Gallery, OneShot, TwoStage
-from oneshot.runtime import default_weights
+from oneshot.inference.backend import default_weights
 from oneshot.types import Image
 
 COLLINS, HOPPER = "Eileen Collins", "Grace Hopper"

@@ -12,9 +12,9 @@ from typing import NoReturn
 import click
 
 from oneshot import OneShotError, OneShotWarning, __version__
-from oneshot.cli import calibrate, people, photos, recognise, watch
+from oneshot.cli import album, calibrate, gallery, recognise, watch
 from oneshot.cli.common import INTERRUPTED
-from oneshot.video import silence_libraries
+from oneshot.media.video import silence_libraries
 
 
 @click.group(
@@ -36,18 +36,18 @@ def cli() -> None:
 
 
 for command in (
-    people.enroll,
-    people.list_people,
-    people.remove,
-    people.export,
-    people.import_people,
+    gallery.enroll,
+    gallery.list_people,
+    gallery.remove,
+    gallery.export,
+    gallery.import_people,
     recognise.identify,
     recognise.verify,
     recognise.compare,
     calibrate.calibrate,
-    photos.index,
-    photos.find,
-    photos.cluster,
+    album.index,
+    album.find,
+    album.cluster,
     watch.watch,
 ):
     cli.add_command(command)

@@ -10,11 +10,11 @@ import numpy as np
 from rich.table import Table
 
 from oneshot import OneShot, OneShotError, read_image
-from oneshot.calibration import Interval, Rate, identification_rates, verification_rates
 from oneshot.cli.common import ERR, FILE, OUT, counted, listed, open_model, progress, with_model
 from oneshot.evaluation.report import write_json
 from oneshot.files import check_writable
-from oneshot.people import people_in
+from oneshot.gallery.calibration import Interval, Rate, identification_rates, verification_rates
+from oneshot.gallery.folders import people_in
 from oneshot.types import Floats
 
 

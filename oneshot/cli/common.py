@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from oneshot import Gallery, OneShot, OneShotError
-from oneshot.cipher import secret_from
-from oneshot.gallery import is_kept
-from oneshot.thresholds import FAR, threshold_at
+from oneshot.gallery.cipher import secret_from
+from oneshot.gallery.gallery import is_kept
+from oneshot.gallery.thresholds import FAR, threshold_at
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

@@ -20,8 +20,8 @@ from oneshot.cli.common import (
     with_threshold,
 )
 from oneshot.files import replacing
-from oneshot.sightings import records
-from oneshot.video import Frame
+from oneshot.media.video import Frame
+from oneshot.watch.records import records
 
 
 @click.command()

@@ -28,14 +28,14 @@ from oneshot.cli.common import (
     with_model,
     with_threshold,
 )
-from oneshot.draw import draw
 from oneshot.files import check_writable, replacing
-from oneshot.following import Follower
-from oneshot.sheet import clock, contact_sheet
-from oneshot.sightings import records
-from oneshot.sound import add_sound
-from oneshot.tracking import Track, Tracker
-from oneshot.video import Frame, VideoSink, frames
+from oneshot.media.draw import draw
+from oneshot.media.sound import add_sound
+from oneshot.media.video import Frame, VideoSink, frames
+from oneshot.watch.following import Follower
+from oneshot.watch.records import records
+from oneshot.watch.sheet import clock, contact_sheet
+from oneshot.watch.tracking import Track, Tracker
 
 
 @click.command()

@@ -18,7 +18,7 @@ from oneshot.evaluation.lfw import central_face, stacked
 from oneshot.evaluation.people import Photo
 from oneshot.evaluation.pose import Measure
 from oneshot.evaluation.verification import cosine, euclidean, verify
-from oneshot.image import read_image
+from oneshot.media.images import read_image
 from oneshot.types import Faces, Image
 
 Network = Callable[[Image], Faces]

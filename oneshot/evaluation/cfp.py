@@ -22,7 +22,7 @@ from oneshot.evaluation.lfw import NO_LANDMARKS, central_face, stacked
 from oneshot.evaluation.pipelines import OnePass, Pipeline, network
 from oneshot.evaluation.pose import Measure
 from oneshot.evaluation.verification import cosine, verify
-from oneshot.predictor import OneShot
+from oneshot.inference.predictor import OneShot
 from oneshot.types import Detected, Faces, Image
 
 Floats = NDArray[np.floating]

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.evaluation.pose import Measure
-from oneshot.evaluation.verification import cosine, threshold_at_far
+from oneshot.evaluation.verification import cosine
+from oneshot.gallery.thresholds import threshold_at_far
 
 Floats = NDArray[np.floating]
 FARS = ("1e-2", "1e-3")

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
-from oneshot.evaluation.peers import EdgeFace, MobileFaceNet, Scrfd, SFace, Yunet, aligned_crops
+from oneshot.evaluation.peers.detectors import Scrfd, Yunet
+from oneshot.evaluation.peers.recognisers import EdgeFace, MobileFaceNet, SFace, aligned_crops
 from oneshot.types import Detected, Faces, Image, Model
 
 LOW_SCORE = 0.1
@@ -142,10 +143,10 @@ def scrfd_edgeface(settings: Settings, recogniser: str = "xxs") -> Pipeline:
 
 def mtcnn_squeezefaceposenet(settings: Settings) -> Pipeline:
     """The path that one pass replaces, `oneshot.TwoStage`, stage by stage."""
-    from oneshot.crop import SIDE
-    from oneshot.runtime.crops import CropRecogniser
-    from oneshot.runtime.mtcnn import SCORE_THRESHOLD, Mtcnn
-    from oneshot.two_stage import two_stage_weights
+    from oneshot.inference.crop import SIDE
+    from oneshot.inference.crop_recogniser import CropRecogniser
+    from oneshot.inference.mtcnn import SCORE_THRESHOLD, Mtcnn
+    from oneshot.inference.two_stage import two_stage_weights
 
     cv2.setNumThreads(settings.threads)
     recogniser = CropRecogniser(two_stage_weights(settings.squeezefaceposenet), settings.threads)
@@ -156,7 +157,7 @@ def mtcnn_squeezefaceposenet(settings: Settings) -> Pipeline:
 
 def dlib(settings: Settings) -> Pipeline:
     """What the package face_recognition does."""
-    from oneshot.evaluation.dlib_peer import Dlib
+    from oneshot.evaluation.peers.dlib import Dlib
 
     cv2.setNumThreads(settings.threads)  # dlib itself has one thread on a CPU
     parts = Dlib(settings.side, score=settings.threshold(0.0, low=-1.0))
@@ -165,7 +166,7 @@ def dlib(settings: Settings) -> Pipeline:
 
 def oneshot(settings: Settings, shipped: str | None = None) -> Pipeline:
     """One pass, of a shipped network if it is named."""
-    from oneshot.predictor import OneShot
+    from oneshot.inference.predictor import OneShot
 
     cv2.setNumThreads(settings.threads)
     network = OneShot(shipped or settings.weights, side=settings.side, threads=settings.threads)

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.align import warp_face
-from oneshot.crop import aligned_crop
 from oneshot.errors import OneShotError
 from oneshot.evaluation.lfw import Aligned, Floats, central_landmarks
-from oneshot.evaluation.peers import EdgeFace, Scrfd
-from oneshot.image import least_side, letterbox
+from oneshot.evaluation.peers.detectors import Scrfd
+from oneshot.evaluation.peers.recognisers import EdgeFace
+from oneshot.geometry import warp_face
+from oneshot.inference.crop import aligned_crop
+from oneshot.media.images import least_side, letterbox
 from oneshot.types import Image
 
 PEER_FOLDERS = (Path("peers"), Path("../shared/models/peers"))
@@ -48,7 +49,7 @@ def student(weights: Path, side: int, min_side: int | None, threads: int) -> Ali
             f"{file}: no such file; given landmarks need the torch weights beside {weights.name}"
         )
     try:
-        from oneshot.runtime.torch import TorchBackend
+        from oneshot.inference.torch import TorchBackend
     except ImportError as error:
         raise OneShotError(
             f"{file}: {error.name} is not installed; pip install 'oneshot-face[train]'"
@@ -71,7 +72,7 @@ def teacher(models: Path, threads: int, recogniser: str) -> Aligned:
 
 def squeezefaceposenet(weights: Path, threads: int) -> Aligned:
     """SqueezeFacePoseNet on the 113 × 113 crop aligned by the landmarks: the descriptor, not normalised."""
-    from oneshot.runtime.crops import CropRecogniser
+    from oneshot.inference.crop_recogniser import CropRecogniser
 
     network = CropRecogniser(weights, threads)
     return lambda photo, landmarks: network(aligned_crop(photo, landmarks)[None])[0]

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from oneshot import video
 from oneshot.errors import OneShotError
 from oneshot.evaluation import data
 from oneshot.evaluation.pipelines import REFERENCE, Run
+from oneshot.media import video
 from oneshot.types import Image
 
 Done = TypeVar("Done")

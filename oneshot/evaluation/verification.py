@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from oneshot.gallery.thresholds import threshold_at_far
+
 Floats = NDArray[np.floating]
 FARS = ("1e-2", "1e-3", "0")
 """What LFW's 3,000 impostor pairs can measure: at 1e-3 three of them are accepted, at 0 none."""
@@ -44,21 +46,6 @@ def chi_square(first: Floats, second: Floats) -> Floats:
 def euclidean(first: Floats, second: Floats) -> Floats:
     """Minus the distance: (P, D), (P, D) → (P,), at most 0; NaN where either row is NaN. dlib's measure."""
     return -np.linalg.norm(first - second, axis=1)
-
-
-def threshold_at_far(impostors: Floats, far: float) -> float:
-    """The lowest threshold that accepts at most the fraction `far` of the impostor scores; NaN = not a trial.
-
-    NaN where there are too few impostors to see even one accept at that rate. `far` 0: above all of them.
-    """
-    scores = np.sort(impostors[~np.isnan(impostors)])[::-1]
-    # The epsilon keeps 1e-3 x 3,000 = 3 from being floored to 2.
-    allowed = int(np.floor(far * len(scores) + 1e-9))
-    if len(scores) == 0 or (far > 0 and allowed == 0):
-        return float("nan")
-    if allowed >= len(scores):
-        return float(scores[-1])
-    return float(np.nextafter(scores[allowed], np.inf, dtype=scores.dtype))
 
 
 def tar_at(threshold: float, genuine: Floats) -> float:

@@ -1,1 +1,1 @@
-"""The network: backbone, detection head, alignment on features, identity head."""
+"""The networks, and the files that hold their weights."""

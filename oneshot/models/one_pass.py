@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from oneshot.models.align import Places, places_of
 from oneshot.models.boxcode import anchor_points, decode_boxes, decode_landmarks, flatten_levels, level_sizes
 from oneshot.models.direction import vector_of
 from oneshot.models.network import OneShotNet
+from oneshot.models.sampling import Places, places_of
 
 
 class Cells(NamedTuple):

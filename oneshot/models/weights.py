@@ -2,17 +2,14 @@
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from oneshot.errors import OneShotError
-from oneshot.models.backbone import EXPAND_TOP, SQUEEZE_TOP
-from oneshot.models.edgeface import EDGEFACE
-from oneshot.models.network import NetworkConfig, OneShotNet
-from oneshot.models.refit import start_from
+from oneshot.models.config import NetworkConfig
+from oneshot.models.network import OneShotNet
 from oneshot.models.squeezefaceposenet import Form, SqueezeFacePoseNet
 
 Network = OneShotNet | SqueezeFacePoseNet
@@ -124,59 +121,3 @@ def _fill(net: nn.Module, path: Path) -> None:
             f"{path}: its tensors do not fit its own config: broken, or of another version of oneshot; use "
             "the weights that came with this one"
         ) from None
-
-
-def start_squeezefaceposenet(
-    form: Form, models: Path, start: Path | None, dropout: float
-) -> SqueezeFacePoseNet:
-    """SqueezeFacePoseNet to train: from earlier weights of the same or a simpler form, or ImageNet.
-
-    Raises:
-        OneShotError: no such weights, or their form has what the one asked for lacks.
-    """
-    from oneshot.training.teacher import load_state
-
-    net = SqueezeFacePoseNet(form, dropout)
-    if start is None:
-        net.load_imagenet(load_state(models / "squeezenet1_1_imagenet.safetensors"))
-        return net
-    other = load_squeezefaceposenet(start)[0]
-    if (form.dwc and not other.config.dwc) or (other.config.gdc and not form.gdc):
-        raise OneShotError(
-            f"{start}: its form has full filters or cell weights, which the one asked for lacks; "
-            "start from that form, from dwc or from ImageNet"
-        )
-    net.load_simpler_form(other.state_dict())
-    return net
-
-
-def start_network(config: NetworkConfig, models: Path, start: Path | None) -> OneShotNet:
-    """A network to train: from earlier weights of ours, or from ImageNet and the teacher's deep half.
-
-    Parts of `start` that do not fit are brought into shape, or left at their fresh values: see `refit`. What
-    it lacks of the deep half's blocks is the teacher's; all of them are, where the bridge is of another kind
-    or another recogniser is imitated.
-    """
-    from oneshot.training.teacher import isometry, load_state
-
-    net = OneShotNet(config)
-    teacher = models / EDGEFACE[config.recogniser].file
-    if start is not None:
-        other = load_network(start)[0]
-        given = other.state_dict()
-        if other.config.stem_bridge != config.stem_bridge:
-            given = {k: v for k, v in given.items() if not k.startswith(("bridge.", "deep."))}
-        if other.config.recogniser != config.recogniser:
-            given = {k: v for k, v in given.items() if not k.startswith("deep.")}
-        if config.form == "aligned" and any(f"deep.{name}" not in given for name in net.deep.state_dict()):
-            net.deep.start_from(load_state(teacher), isometry())
-        start_from(net, given)
-        return net
-    whole = OneShotNet(
-        replace(config, share3x3=0.5, share3x3_top=0.5, squeeze_top=SQUEEZE_TOP, expand_top=EXPAND_TOP)
-    )
-    whole.backbone.load_imagenet(load_state(models / "squeezenet1_1_imagenet.safetensors"))
-    start_from(net, whole.state_dict())
-    if config.form == "aligned":
-        net.deep.start_from(load_state(teacher), isometry())
-    return net

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from oneshot.errors import OneShotError
-from oneshot.models.network import NetworkConfig
+from oneshot.models.config import NetworkConfig
 from oneshot.models.squeezefaceposenet import FORMS
 from oneshot.models.weights import read_info, shape_in
 from oneshot.training.precision import Precision

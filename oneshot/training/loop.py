@@ -1,6 +1,5 @@
 """The loop that both stages share: optimise, average, log, evaluate, checkpoint, resume."""
 
-import math
 import time
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -16,7 +15,7 @@ from oneshot.training.checkpoint import load_checkpoint, save_checkpoint
 from oneshot.training.config import TrainConfig, to_dict
 from oneshot.training.ema import Ema, refresh_statistics
 from oneshot.training.log import RunLog
-from oneshot.training.muon import Muon, is_matrix
+from oneshot.training.optimisers import optimisers, rate_factor
 
 LOG_EVERY = 20
 REFRESH = 8
@@ -46,47 +45,6 @@ class Stage(Protocol[Taught]):
     def evaluate(self, net: Taught) -> dict[str, float]:
         """Figures by name, on what was held out."""
         ...
-
-
-def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon for what mixes channels where the config says so; no decay on biases and norms."""
-    detection = ("head.", *(f"backbone.fire{number}" for number in range(4, 10)))
-    if config.stage == "detection" and config.network.stem_bridge:
-        detection = (*detection, "thin4.", "direction.", "refinement.")
-    deep = ("deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
-    trunk = ("backbone.stem.", "backbone.fire") if config.freeze_trunk else ()
-    parts = {"deep": deep, "detection": detection, "trunk": trunk}
-    rates = {"front": config.lr, "deep": config.lr_deep, "detection": config.lr_head, "trunk": 0.0}
-    by_muon = {"front": config.muon, "deep": config.muon_deep, "detection": config.muon, "trunk": 0.0}
-    adamw: dict[tuple[str, bool], list[nn.Parameter]] = {}
-    muon: dict[str, list[nn.Parameter]] = {}
-    for name, parameter in net.named_parameters():
-        kind = next((kind for kind, names in parts.items() if name.startswith(names)), "front")
-        if by_muon[kind] and is_matrix(parameter):
-            muon.setdefault(kind, []).append(parameter)
-        else:
-            adamw.setdefault((kind, parameter.ndim > 1), []).append(parameter)
-
-    def group(params: list[nn.Parameter], kind: str, times: float, decay: bool) -> dict[str, object]:
-        weight_decay = config.weight_decay if decay else 0.0
-        return {"params": params, "kind": kind, "rate": times * rates[kind], "weight_decay": weight_decay}
-
-    groups = [group(params, kind, 1.0, decay) for (kind, decay), params in adamw.items()]
-    if centres.numel():
-        groups.append(group([centres], "front", 10.0, False))
-    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98))]
-    if muon:
-        found.append(Muon([group(params, kind, by_muon[kind], True) for kind, params in muon.items()]))
-    return found
-
-
-def rate_factor(step: int, config: TrainConfig, kind: str) -> float:
-    """Linear warm-up, then a cosine to zero; the deep half starts its own after its frozen share."""
-    start = int(config.freeze_deep * config.steps) if kind == "deep" else 0
-    if step < start:
-        return 0.0
-    warm = min(1.0, (step - start + 1) / max(1, config.warmup))
-    return warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 
 def train(

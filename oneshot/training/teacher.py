@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oneshot.align import TEMPLATE_SIDE
 from oneshot.errors import OneShotError
-from oneshot.models.align import Template, apply_similarity, grid_points, template_to_image
+from oneshot.geometry import TEMPLATE_SIDE
 from oneshot.models.edgeface import EDGEFACE
-from oneshot.models.identity import EMBEDDING
+from oneshot.models.recogniser import EMBEDDING
+from oneshot.models.sampling import Template, apply_similarity, grid_points, template_to_image
 
 
 def load_state(path: Path) -> dict[str, Tensor]:

@@ -7,9 +7,9 @@ from torchvision.ops import box_area, box_iou
 
 from oneshot.models.network import OneShotNet
 from oneshot.models.one_pass import coarse_landmarks, decode, refined, suppress
+from oneshot.training.data.compose import whole_photo
+from oneshot.training.data.pool import Photo
 from oneshot.training.precision import Precision, autocast
-from oneshot.training.scene_compose import whole_photo
-from oneshot.training.scene_data import Photo
 
 
 def tar_at_far(embeddings: Tensor, identity: Tensor, far: float = 1e-3) -> float:

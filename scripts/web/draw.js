@@ -1,4 +1,4 @@
-// Faces drawn into a picture: box, landmarks, name. The looks are those of oneshot/draw.py.
+// Faces drawn into a picture: box, landmarks, name. The looks are those of oneshot/media/draw.py.
 
 const UNKNOWN = "#b4b8bf";
 const INK = "#191919";

@@ -1,4 +1,4 @@
-// Fits a picture to the network's input with the arithmetic of oneshot/image.py, so that both see the same pixels.
+// Fits a picture to the network's input with the arithmetic of oneshot/media/images.py, so that both see the same pixels.
 // A canvas would scale by rules of its own, and the boxes would move.
 
 const STRIDE = 32;

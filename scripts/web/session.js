@@ -1,4 +1,4 @@
-// The network in ONNX Runtime: from a picture to its faces, as oneshot/predictor.py does it.
+// The network in ONNX Runtime: from a picture to its faces, as oneshot/inference/predictor.py does it.
 
 import { factsIn } from "./facts.js";
 import { letterbox } from "./letterbox.js";

@@ -1,5 +1,5 @@
 // Opens the demo page in the machine's own Chromium, does what a person would, and prints what came of it as JSON.
-// node drive.mjs CHROMIUM ADDRESS JOB.json; see tests/test_browser.py for the job and the answer.
+// node drive.mjs CHROMIUM ADDRESS JOB.json; see tests/scripts/test_browser.py for the job and the answer.
 
 import { readFile } from "node:fs/promises";
 import { chromium } from "playwright-core";

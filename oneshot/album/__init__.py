@@ -1,0 +1,1 @@
+"""A collection of photos: described, indexed, and grouped by person."""

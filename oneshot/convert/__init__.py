@@ -1,0 +1,1 @@
+"""Networks in other forms: folded, as ONNX, rewritten, in 8 bits, from MATLAB."""

@@ -1,0 +1,152 @@
+"""Which photos of a person become part of a template, and why the others do not."""
+
+import hashlib
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from oneshot.errors import OneShotError, OneShotWarning
+from oneshot.gallery.quality import Limits, assess
+from oneshot.gallery.thresholds import threshold_at
+from oneshot.geometry import normalised
+from oneshot.media.images import read_image
+from oneshot.types import Floats, Image, Model
+
+FAR = "1e-2"
+"""The false accept rate whose threshold tells a person's odd photos, where Limits name no similarity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A photo that is used.
+
+    Attributes:
+        label: the file's name, or "NAME's photo 2".
+        photo: sha256 of the file, or of the array.
+        quality: from 0 to 1; see oneshot.gallery.quality.
+        embedding: (D,) float32, L2-normalised.
+    """
+
+    label: str
+    photo: str
+    quality: float
+    embedding: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What came of a person's photos.
+
+    Attributes:
+        used: those that are part of the template now.
+        left_out: for each of the others, by its label, the reason.
+    """
+
+    used: list[Shot]
+    left_out: dict[str, str]
+
+
+def choose(
+    name: str,
+    photos: Sequence[Path | str | Image],
+    model: Model,
+    limits: Limits | None = None,
+    known: Collection[str] = (),
+    others: Floats | None = None,
+) -> Enrolment:
+    """Describe a person's photos, and leave out what would spoil the template.
+
+    Args:
+        name: whose photos, for messages.
+        photos: files, or BGR pictures (H, W, 3) uint8.
+        limits: what a photo must have. None uses every photo: the largest face of several, with a
+            OneShotWarning; a photo that cannot be read or shows no face is an error.
+        known: sha256 of photos that the template already has; with limits they are left out.
+        others: (N, D), the embeddings that the person already has; new ones must be like them.
+
+    Raises:
+        OneShotError: no photo can be used; or without limits, a bad one.
+    """
+    if isinstance(photos, (str, Path, np.ndarray)):
+        raise OneShotError(f"{name}: want a list of photos, got a single one; put it in [ ]")
+    if not photos:
+        raise OneShotError(f"{name}: no photos; give at least one with the person's face")
+    used: list[Shot] = []
+    left_out: dict[str, str] = {}
+    hashes = set(known)
+    for i, photo in enumerate(photos, 1):
+        label = f"{name}'s photo {i}" if isinstance(photo, np.ndarray) else str(photo)
+        if limits is None:
+            used.append(_look(photo, label, model, None))
+            continue
+        try:
+            shot = _look(photo, label, model, limits)
+        except OneShotError as error:
+            left_out[label] = str(error).removeprefix(f"{label}: ")
+            continue
+        if shot.photo in hashes:
+            left_out[label] = "already enrolled"
+        else:
+            hashes.add(shot.photo)
+            used.append(shot)
+    if limits is not None:
+        least = limits.similarity
+        if least is None:
+            least = threshold_at(FAR, model.thresholds)
+        odd = outliers(np.array([s.embedding for s in used], np.float32), others, least)
+        for i in odd:
+            left_out[used[i].label] = "does not look like the person's other photos; check who it shows"
+        used = [shot for i, shot in enumerate(used) if i not in odd]
+    if not used and not set(left_out.values()) <= {"already enrolled"}:
+        reasons = "; ".join(f"{label}: {why}" for label, why in left_out.items())
+        raise OneShotError(f"{name}: none of the photos can be enrolled ({reasons})")
+    return Enrolment(used, left_out)
+
+
+def outliers(new: Floats, others: Floats | None, least: float) -> set[int]:
+    """Which rows of `new` (N, D) are less like the rest's mean than `least`; rows of `others` are trusted.
+
+    The worst goes first, and the rest is looked at again. Of two photos that are unlike, nobody can tell
+    which is the person: both are named.
+    """
+    kept = list(range(len(new)))
+    trusted = np.zeros((0, new.shape[-1])) if others is None or not len(others) else others
+    while len(kept) + len(trusted) > 1 and kept:
+        rows: Floats = np.concatenate((new[kept], trusted))
+        rest = normalised(rows.sum(0) - rows)
+        similar = (rows * rest).sum(1)[: len(kept)]
+        worst = int(similar.argmin())
+        if similar[worst] >= least:
+            break
+        if len(rows) == 2 and not len(trusted):
+            kept = []
+        else:
+            del kept[worst]
+    return set(range(len(new))) - set(kept)
+
+
+def _look(photo: Path | str | Image, label: str, model: Model, limits: Limits | None) -> Shot:
+    """The largest face of a photo.
+
+    Raises:
+        OneShotError: it cannot be read, shows no face, or not one within the limits.
+    """
+    image = photo if isinstance(photo, np.ndarray) else read_image(photo)
+    faces = model(image)
+    if not len(faces):
+        raise OneShotError(f"{label}: no face found in it; enroll a photo that shows the face clearly")
+    index = int(faces.areas.argmax())
+    quality = assess(image, faces, index, model.side)
+    if limits is not None and (fault := limits.fault(quality)):
+        raise OneShotError(f"{label}: {fault}")
+    if len(faces) > 1:
+        note = f"{label}: {len(faces)} faces found, the largest is enrolled; crop the photo if that is wrong"
+        warnings.warn(note, OneShotWarning, stacklevel=4)
+    embedding = faces.embeddings[index]
+    if not np.isfinite(embedding).all():
+        raise OneShotError(f"{label}: the network's description is not finite; use other weights")
+    data = image.tobytes() if isinstance(photo, np.ndarray) else Path(photo).read_bytes()
+    return Shot(label, hashlib.sha256(data).hexdigest(), quality.overall, embedding)

@@ -1,0 +1,143 @@
+"""What a gallery keeps of each photo, the templates, and what it asks of a place that keeps them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+import numpy as np
+
+from oneshot.errors import OneShotError
+from oneshot.geometry import normalised
+from oneshot.types import Floats, Match
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One enrolled photo.
+
+    Attributes:
+        name: the person.
+        template: which of the person's templates it is part of; "" is the one that everybody has.
+        photo: sha256 of the photo, as 64 hexadecimal digits.
+        quality: from 0 to 1; see oneshot.gallery.quality.
+        model: sha256 of the weights that described it.
+    """
+
+    name: str
+    template: str
+    photo: str
+    quality: float
+    model: str
+
+    @property
+    def whole(self) -> bool:
+        """Whether every value is of its kind: SQLite keeps what it is given, and files get damaged."""
+        texts = (self.name, self.template, self.photo, self.model)
+        return bool(self.name) and all(isinstance(t, str) for t in texts) and isinstance(self.quality, float)
+
+    @property
+    def about(self) -> str:
+        """All that its sealed embedding belongs to."""
+        return "\0".join((self.name, self.template, self.photo, self.model))
+
+
+class Storage(Protocol):
+    """Where entries are kept: `Store` of sqlite.py or `MilvusStore` of milvus.py.
+
+    `model` is the sha256 of the weights that ask; embeddings of others raise OneShotError, as does all else
+    that goes wrong. What a call reported as done is kept, and seen by others that use the same place.
+    """
+
+    def check(self, model: str) -> None:
+        """Raise what a search would: damage, other weights."""
+
+    def add(self, entries: Sequence[Entry], embeddings: Floats) -> None:
+        """Save entries and their embeddings (N, D)."""
+
+    def remove(self, name: str) -> int:
+        """Forget a person; gives how many entries they had (0: not known)."""
+
+    def read(self, model: str, name: str | None = None) -> tuple[list[Entry], Floats]:
+        """One person's entries, or everybody's, and embeddings (N, D), by person as they were enrolled."""
+
+    def entries(self, model: str) -> Sequence[Entry]:
+        """Everybody's, in the order of `read`; the same object as long as nobody changes anything."""
+
+    def templates(self, model: str) -> Floats:
+        """(T, D) float32, L2-normalised, in the order of `entries`."""
+
+    def holds(self, model: str, name: str) -> bool:
+        """Whether anybody has this name."""
+
+    def search(self, model: str, embeddings: Floats, name: str | None = None) -> list[Match]:
+        """Whose template is most like each of (N, D) finite embeddings, of all, or of one person's."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Templates:
+    """Everybody's templates in memory, where the search is one matrix product.
+
+    Args:
+        entries: N of them, those of one template beside each other, and those of one person.
+        embeddings: (N, D).
+    """
+
+    def __init__(self, entries: Sequence[Entry], embeddings: Floats):
+        self.entries = entries
+        self.vectors = means(entries, embeddings)
+        self._owners = [name for name, _ in dict.fromkeys((e.name, e.template) for e in entries)]
+        self._rows: dict[str, list[int]] = {}  # which templates are whose
+        for i, owner in enumerate(self._owners):
+            self._rows.setdefault(owner, []).append(i)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rows
+
+    def search(self, embeddings: Floats, name: str | None = None) -> list[Match]:
+        """Whose template is the most similar to each of the embeddings (N, D), of all, or of one person's.
+
+        Raises:
+            OneShotError: embeddings of another size than the templates'.
+        """
+        rows: slice | list[int] = slice(None) if name is None else self._rows.get(name, [])
+        templates = self.vectors[rows]
+        if not len(templates) or not len(embeddings):
+            return [Match(None, -1.0)] * len(embeddings)
+        check_size(embeddings, templates.shape[1])
+        owners = self._owners if name is None else [name] * len(templates)
+        cosines = (normalised(embeddings) @ templates.T).clip(-1, 1)
+        best = cosines.argmax(1)
+        return [Match(owners[i], float(row[i])) for i, row in zip(best, cosines, strict=True)]
+
+
+def means(entries: Sequence[Entry], embeddings: Floats) -> Floats:
+    """The templates (T, D) of entries, those of one template beside each other: normalised means."""
+    starts, row = [], 0
+    for _, group in groupby(entries, lambda e: (e.name, e.template)):
+        starts.append(row)
+        row += len(list(group))
+    templates = normalised(embeddings)
+    return templates if len(starts) == row else normalised(np.add.reduceat(templates, starts))
+
+
+def check_size(embeddings: Floats, size: int) -> None:
+    """Raise OneShotError if embeddings (N, D) are not of the gallery's size."""
+    if not embeddings.shape[1]:
+        raise OneShotError("the faces are not described; call the model without embed=False")
+    if embeddings.shape[1] != size:
+        raise OneShotError(
+            f"embeddings of {embeddings.shape[1]} numbers, but the gallery has {size}: "
+            "use the model that the gallery was made with"
+        )
+
+
+def check_model(place: str, held: str, wanted: str) -> None:
+    """Raise OneShotError if what a gallery holds was described by other weights; both are their sha256."""
+    if held != wanted:
+        raise OneShotError(
+            f"{place}: made with other weights ({held[:12]}); "
+            "use those, or enroll the photos again with these in a new gallery"
+        )

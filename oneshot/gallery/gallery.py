@@ -1,0 +1,296 @@
+"""The people one knows, and which of them a face is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from oneshot.errors import OneShotError
+from oneshot.gallery.enrolment import Enrolment, choose
+from oneshot.gallery.entries import Entry, Storage
+from oneshot.gallery.folders import people_in
+from oneshot.gallery.milvus import MilvusStore, exists
+from oneshot.gallery.npz import read_npz, write_npz
+from oneshot.gallery.quality import Limits
+from oneshot.gallery.sqlite import Store
+from oneshot.gallery.thresholds import FAR, threshold_at
+from oneshot.types import Floats, Image, Match, Model
+
+MILVUS = "milvus:"
+"""What the name of a gallery in Milvus begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody enrolled: their name, and by its label each template's photos as their qualities (0 to 1)."""
+
+    name: str
+    templates: dict[str, list[float]]
+
+
+class Gallery:
+    """Names and what their faces look like to one model; embeddings of another model would be noise to it.
+
+    A template is the mean of its photos' embeddings, normalised again. Everybody has one; more, with labels
+    of their own, are for faces that differ (with a beard and without). A face is compared with all of them.
+
+    Args:
+        model: the network that describes the faces, here and later.
+        path: a file that keeps everything, its name ending in .db; made if there is none. Every change is
+            saved when the call returns, and seen by others that use the file. None keeps it in memory.
+            "milvus:http://HOST:19530" keeps it on a Milvus server; see oneshot.gallery.milvus.
+        key: a secret that encrypts the embeddings in the file; see oneshot.gallery.cipher.secret_from.
+
+    Use one in one thread only; several may share a file. `with` or `close()` lets go of it.
+
+    Raises:
+        OneShotError: the file is not a gallery, a damaged one, of another model, or its key is another.
+    """
+
+    def __init__(self, model: Model, path: Path | str | None = None, *, key: bytes | None = None):
+        self.model = model
+        sha = model.info.get("weights_sha256")
+        if path is not None and not sha:
+            raise _no_fingerprint()
+        self._fingerprint = str(sha or "")
+        self._store = _open(path, key)
+        self._entries: Sequence[Entry] | None = None
+        try:
+            self._store.check(self._fingerprint)
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def load(cls, path: Path | str, model: Model, *, key: bytes | None = None) -> "Gallery":
+        """A gallery that exists: one of a path as above, what `save` wrote (.npz), or a folder of photos.
+
+        The latter two are read into memory and stay as they are.
+
+        Raises:
+            OneShotError: there is no such thing, it is damaged or of another model; a bad photo.
+        """
+        if in_milvus(path):
+            if not exists(_place(path)):
+                raise _no_gallery(path)
+            return cls(model, path, key=key)
+        path = Path(path)
+        if path.is_dir() or path.suffix not in (".db", ".npz"):
+            return cls.from_folder(path, model)
+        if not path.is_file():
+            raise _no_gallery(path)
+        if path.suffix == ".db":
+            if not path.stat().st_size:
+                raise OneShotError(f"{path}: the file is empty; fetch a backup, or enroll again")
+            return cls(model, path, key=key)
+        gallery = cls(model)
+        gallery.merge(path)
+        return gallery
+
+    @classmethod
+    def from_folder(cls, folder: Path | str, model: Model) -> "Gallery":
+        """Enroll a folder in memory: each folder in it is a person, and so is each photo directly in it.
+
+        Raises:
+            OneShotError: there is no such folder, nobody in it, an empty folder of a person, or a bad photo.
+        """
+        gallery = cls(model)
+        for name, photos in people_in(folder).items():
+            gallery.enroll(name, photos)
+        return gallery
+
+    def enroll(
+        self,
+        name: str,
+        photos: Sequence[Path | str | Image],
+        *,
+        template: str = "",
+        limits: Limits | None = None,
+    ) -> Enrolment:
+        """Add photos (files or BGR pictures) to a person, who may be new.
+
+        Args:
+            template: a label for a template of its own.
+            limits: leave out photos that are poorer than this, or unlike the person's others; oneshot enroll
+                gives Limits(). None takes all photos or, if one cannot be read or shows no face, none: of
+                several faces the largest, with a OneShotWarning.
+
+        Returns:
+            What was used, and what was left out why.
+
+        Raises:
+            OneShotError: no name, no photo, no photo that can be used; the gallery's file cannot be written.
+        """
+        name, template = name.strip(), template.strip()
+        if not name:
+            raise OneShotError("a person needs a name; give one that is not blank")
+        entries, others = self._store.read(self._fingerprint, name)
+        known = [entry.photo for entry in entries if entry.template == template]
+        outcome = choose(name, photos, self.model, limits, known, others)
+        self._store.add(
+            [Entry(name, template, s.photo, s.quality, self._fingerprint) for s in outcome.used],
+            np.array([s.embedding for s in outcome.used], np.float32),
+        )
+        return outcome
+
+    def remove(self, name: str) -> int:
+        """Forget a person, and overwrite what the file held of them; gives the number of their photos.
+
+        Milvus does not overwrite, which a OneShotWarning says.
+
+        Raises:
+            OneShotError: nobody has this name, or the file cannot be written.
+        """
+        removed = self._store.remove(name)
+        if not removed:
+            raise self._nobody(name)
+        return removed
+
+    @property
+    def names(self) -> list[str]:
+        """Who is enrolled, in the order of enrolment."""
+        return list(self._everybody)
+
+    @property
+    def people(self) -> list[Person]:
+        """Who is enrolled with what, in the order of enrolment."""
+        return list(self._everybody.values())
+
+    @property
+    def templates(self) -> Floats:
+        """(T, D) float32, L2-normalised, by person in the order of `names`."""
+        return self._store.templates(self._fingerprint)
+
+    def __len__(self) -> int:
+        return len(self._everybody)
+
+    def identify(self, embeddings: Floats, threshold: float | None = None) -> list[Match]:
+        """Who each face is, by exact search of all templates; no face gives an empty list.
+
+        Args:
+            embeddings: (N, D) float32, `Faces.embeddings` of the gallery's model.
+            threshold: the least cosine similarity; None is the model's for a false accept rate of 1e-3, which
+                is that of one comparison: with more people enrolled, a stranger is compared more often.
+
+        Raises:
+            OneShotError: embeddings of another size, or no threshold given and none carried by the weights.
+        """
+        return self._search(embeddings, threshold, None)
+
+    def verify(self, name: str, embeddings: Floats, threshold: float | None = None) -> list[Match]:
+        """Whether each face is this person; arguments and errors as for `identify`.
+
+        Raises:
+            OneShotError: also, if nobody has this name.
+        """
+        if not self._store.holds(self._fingerprint, name):
+            raise self._nobody(name)
+        return self._search(embeddings, threshold, name)
+
+    def _search(self, embeddings: Floats, threshold: float | None, name: str | None) -> list[Match]:
+        if threshold is None:
+            threshold = threshold_at(FAR, self.model.thresholds)
+        embeddings = np.asarray(embeddings, np.float32)
+        if embeddings.ndim != 2:
+            raise OneShotError(f"want embeddings (N, D), got {embeddings.shape}; give Faces.embeddings")
+        matches = [Match(None, -1.0)] * len(embeddings)
+        finite = np.flatnonzero(np.isfinite(embeddings).all(1))  # the rest is like nobody
+        if len(finite):
+            found = self._store.search(self._fingerprint, embeddings[finite], name)
+            for i, match in zip(finite, found, strict=True):
+                matches[i] = match if match.similarity >= threshold else replace(match, name=None)
+        return matches
+
+    def save(self, path: Path | str) -> None:
+        """Write everything to one .npz, to carry it elsewhere: biometric data, and never encrypted.
+
+        Raises:
+            OneShotError: it cannot be written, its name does not end in .npz, or nobody is enrolled.
+        """
+        if not self._fingerprint:
+            raise _no_fingerprint()
+        write_npz(Path(path), *self._store.read(self._fingerprint))
+
+    def merge(self, path: Path | str, *, key: bytes | None = None) -> int:
+        """Add what is in another gallery (or .npz from `save`): all of it or nothing, but nothing twice.
+
+        Into Milvus, many go in several requests: if one fails, call it again.
+
+        Returns:
+            How many photos are new.
+
+        Raises:
+            OneShotError: there is no such file, it is damaged, or was made with another model.
+        """
+        if is_kept(path):
+            with Gallery.load(path, self.model, key=key) as other:
+                entries, embeddings = other._store.read(self._fingerprint)
+        else:
+            entries, embeddings = read_npz(Path(path), self._fingerprint)
+        have = {e.about for e in self._store.entries(self._fingerprint)}
+        new = [i for i, entry in enumerate(entries) if entry.about not in have]
+        self._store.add([entries[i] for i in new], embeddings[new])
+        return len(new)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._store.close()
+
+    def __enter__(self) -> "Gallery":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _everybody(self) -> dict[str, Person]:
+        """By name, gathered again only if anybody changed the gallery: a video asks at every frame."""
+        entries = self._store.entries(self._fingerprint)
+        if entries is not self._entries:
+            people: dict[str, Person] = {}
+            for entry in entries:
+                person = people.setdefault(entry.name, Person(entry.name, {}))
+                person.templates.setdefault(entry.template, []).append(entry.quality)
+            self._entries, self._people = entries, people
+        return self._people
+
+    def _nobody(self, name: str) -> OneShotError:
+        known = ", ".join(self.names[:10]) or "nobody yet"
+        return OneShotError(f"{name}: is not enrolled; enrolled are {known}{' …' * (len(self) > 10)}")
+
+
+def in_milvus(path: Path | str) -> bool:
+    """Whether this names a gallery in Milvus."""
+    return str(path).startswith(MILVUS)
+
+
+def is_kept(path: Path | str) -> bool:
+    """Whether this names a gallery that changes stay in: a .db file, or one in Milvus."""
+    return in_milvus(path) or Path(path).suffix == ".db"
+
+
+def _place(path: Path | str) -> str:
+    return str(path).removeprefix(MILVUS)
+
+
+def _no_gallery(path: Path | str) -> OneShotError:
+    return OneShotError(f"{path}: no such gallery; make one with oneshot enroll, or check the name")
+
+
+def _open(path: Path | str | None, key: bytes | None) -> Storage:
+    if path is not None and in_milvus(path):
+        return MilvusStore(_place(path), key)
+    file = None if path is None else Path(path)
+    if file is not None and file.suffix != ".db":
+        raise OneShotError(f"{file}: a gallery's name ends in .db; rename it")
+    return Store(file, key)
+
+
+def _no_fingerprint() -> OneShotError:
+    return OneShotError(
+        "the weights carry no weights_sha256 to remember a gallery's model by; export them again"
+    )

@@ -1,0 +1,154 @@
+"""From a picture to its faces: choose the backend, fit the picture to it, bring the answers back."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oneshot.errors import OneShotError
+from oneshot.inference.backend import Backend, weights_file
+from oneshot.media.images import check_image, least_side, letterbox
+from oneshot.types import Faces, Image
+
+Floats64 = NDArray[np.float64]
+
+SCORE_THRESHOLD = 0.5
+IOU_THRESHOLD = 0.45
+"""Used where the weights do not carry values of their own, as in the middle of a training."""
+
+TOGETHER = 8
+"""Pictures in one run at most, so that a long list does not fill the memory with maps."""
+
+
+class OneShot:
+    """Finds every face in a picture and describes each, in one pass of one network.
+
+    Args:
+        weights: a shipped network ("oneshot", which None is, too, the larger "oneshot-large" or the smaller
+            "oneshot-nano"; each also in 8 bits, as "oneshot-int8"), or an .onnx, .ort or .safetensors file
+            (the last needs torch).
+        side: pixels; a picture whose longest side is longer is scaled down to it.
+        min_side: pixels; a picture whose longest side is shorter is scaled up to it. None is 256, or `side`
+            where that is less.
+        score_threshold: faces less certain than this are left out; None is the weights' own value.
+        iou_threshold: of boxes that overlap more than this, the best stays; None is the weights' own value.
+        max_faces: the most faces in one picture, the best kept.
+        threads: CPU threads; None is the backend's own choice.
+        providers: ONNX Runtime's execution providers; one that is missing is an error. None is the CPU.
+
+    Attributes:
+        info: the facts that the weights carry about themselves.
+        thresholds: cosine similarity by false accept rate on LFW ("1e-3": one stranger in a thousand passes).
+
+    Raises:
+        OneShotError: the weights are missing or foreign, or a setting makes no sense.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        *,
+        side: int = 640,
+        min_side: int | None = None,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        max_faces: int = 200,
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+    ):
+        check_range("side", side, 32, 1 << 14)
+        min_side = least_side(min_side, side)
+        check_range("min_side", min_side, 0, side)
+        check_range("max_faces", max_faces, 1, 1 << 20)
+        check_range("threads", 1 if threads is None else threads, 1, 1024)
+        self.backend = _load(weights_file(weights), threads, providers)
+        self.info: dict[str, Any] = self.backend.info
+        self.thresholds: dict[str, float] = dict(self.info.get("thresholds", {}))
+        self.side, self.min_side, self.max_faces = side, min_side, max_faces
+        self.score_threshold = threshold_in("score_threshold", score_threshold, self.info, SCORE_THRESHOLD)
+        self.iou_threshold = threshold_in("iou_threshold", iou_threshold, self.info, IOU_THRESHOLD)
+
+    @overload
+    def __call__(self, image: Image, *, embed: bool = True) -> Faces: ...
+    @overload
+    def __call__(self, image: Sequence[Image], *, embed: bool = True) -> list[Faces]: ...
+    def __call__(self, image: Image | Sequence[Image], *, embed: bool = True) -> Faces | list[Faces]:
+        """The faces of a BGR uint8 picture (H, W, 3), in its own pixels; of several pictures, one Faces each.
+
+        Boxes are clipped to the picture. Pictures of a list may differ in size; those that the letterbox
+        brings to one size share a run. Without `embed` faces are found but not described, which is sooner:
+        the embeddings are (N, 0), which a gallery refuses.
+
+        Raises:
+            OneShotError: a picture is not such an array.
+        """
+        if isinstance(image, (list, tuple)):
+            return self._faces([check_image(one) for one in image], embed)
+        return self._faces([check_image(image)], embed)[0]
+
+    def _faces(self, images: Sequence[Image], embed: bool) -> list[Faces]:
+        found: dict[int, Faces] = {}
+        waiting: dict[tuple[int, ...], list[tuple[int, Image, Floats64]]] = {}
+        for number, image in enumerate(images):
+            padded, scale = letterbox(image, self.side, self.min_side)
+            group = waiting.setdefault(padded.shape, [])
+            group.append((number, padded, scale))
+            if len(group) == TOGETHER:
+                found |= self._run(images, waiting.pop(padded.shape), embed)
+        for group in waiting.values():
+            found |= self._run(images, group, embed)
+        return [found[number] for number in range(len(images))]
+
+    def _run(
+        self, images: Sequence[Image], group: list[tuple[int, Image, Floats64]], embed: bool
+    ) -> dict[int, Faces]:
+        rgb = np.ascontiguousarray(np.stack([padded[..., ::-1] for _, padded, _ in group]))
+        boxes, scores, landmarks, embeddings, which = self.backend.run(
+            rgb, self.score_threshold, self.iou_threshold, self.max_faces, embed
+        )
+        found = {}
+        for place, (number, _, scale) in enumerate(group):
+            mine = slice(*np.searchsorted(which, (place, place + 1)))
+            height, width = images[number].shape[:2]
+            corners = (boxes[mine].reshape(-1, 2, 2) / scale).clip(0, (width, height))
+            points = (landmarks[mine] / scale).astype(np.float32)
+            found[number] = Faces(
+                corners.reshape(-1, 4).astype(np.float32), scores[mine], points, embeddings[mine]
+            )
+        return found
+
+
+def _load(path: Path, threads: int | None, providers: Sequence[str] | None) -> Backend:
+    if path.suffix in (".onnx", ".ort"):
+        from oneshot.inference.onnx import OnnxBackend
+
+        return OnnxBackend(path, threads, providers)
+    if path.suffix != ".safetensors":
+        raise OneShotError(
+            f"{path}: weights end in .onnx, .ort or .safetensors; give such a file, or a shipped network"
+        )
+    if providers is not None:
+        raise OneShotError(f"{path}: providers are ONNX Runtime's; leave them out, or give .onnx weights")
+    try:
+        from oneshot.inference.torch import TorchBackend
+    except ModuleNotFoundError as error:
+        raise OneShotError(
+            f"{path}: needs {error.name}; pip install 'oneshot-face[train]', or give .onnx weights"
+        ) from None
+    return TorchBackend(path, threads)
+
+
+def check_range(name: str, value: int, low: int, high: int) -> None:
+    """Raise OneShotError where the setting `name` is not within these limits."""
+    if not low <= value <= high:
+        raise OneShotError(f"{name}={value} is out of range; give a number from {low} to {high}")
+
+
+def threshold_in(name: str, given: float | None, info: Mapping[str, Any], otherwise: float) -> float:
+    """The threshold given, else the weights' own, else `otherwise`; OneShotError if not from 0 to 1."""
+    value = float(info.get(name, otherwise)) if given is None else given
+    if not 0 <= value <= 1:
+        raise OneShotError(f"{name}={value} is out of range; give a number from 0 to 1")
+    return value

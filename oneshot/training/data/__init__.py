@@ -1,0 +1,1 @@
+"""What is learned from: crops and their views, and composed scenes."""

@@ -1,0 +1,1 @@
+"""What each stage of training shows the network, and asks of it."""

@@ -1,0 +1,225 @@
+"""Faces followed from frame to frame, and one identity for each of them.
+
+A face's embedding comes with its box in the same pass, so that both say who goes on as whom: where two people
+cross, the boxes change places and the embeddings do not. And nobody is in a frame twice: a name goes to one
+face. Of twins the more similar one has it and the other is unknown, and so is whoever stands before a mirror,
+or below their portrait, once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from oneshot.gallery.gallery import Gallery
+from oneshot.gallery.quality import assess
+from oneshot.geometry import normalised
+from oneshot.types import Faces, Floats, Image, Match
+
+BEST = 8
+"""Frames whose embeddings make a track's template: its best looks."""
+
+OVERLAP = 0.3
+"""Least intersection over union of a box with the same face's box in the frame before."""
+
+UNLIKE = 0.1
+"""Cosine below which an overlapping face is somebody else: strangers are about 0, one person well above."""
+
+MARGIN = 0.05
+"""A name is given up for one that is better by this cosine, or when it is this far below the threshold."""
+
+THUMB = 96
+"""Pixels."""
+
+PICTURED = 100
+"""Thumbs kept of unknown people who are gone, those who were seen longest; of known ones, one a name."""
+
+PATIENCE = 2.0
+"""Seconds that a track outlives its face, for somebody who turns round or is hidden for a moment."""
+
+
+@dataclass(eq=False)
+class Track:
+    """One face over time.
+
+    Attributes:
+        number: from 1, in the order of appearance.
+        start, end: seconds of its first and its last frame.
+        frames: in how many it was seen.
+        match: who it is, by its best frames so far. None may be like somebody who is in view elsewhere.
+        best: quality of its best look.
+        thumb: that look, (H, W, 3) BGR of at most THUMB pixels a side; a pixel where it was let go.
+        box: (4,) float32, x0 y0 x1 y1: where it was last.
+    """
+
+    number: int
+    start: float
+    end: float
+    frames: int = 0
+    match: Match = field(default_factory=lambda: Match(None, -1.0))
+    best: float = -1.0
+    thumb: Image = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8))
+    box: Floats = field(default_factory=lambda: np.zeros(4, np.float32))
+    _looks: list[tuple[float, Floats]] = field(default_factory=list)
+    _claim: Match = field(default_factory=lambda: Match(None, -1.0))  # who it would be if it were alone
+    _rival: "Track | None" = None  # who has that name instead
+
+    @property
+    def template(self) -> Floats:
+        """(D,) float32: the mean of its best looks, weighted by their quality, L2-normalised."""
+        total = sum(quality * embedding for quality, embedding in self._looks)
+        return normalised(np.asarray(total, np.float32))
+
+    def settled(self, threshold: float) -> bool:
+        """Whether as many looks as count say clearly who it is, or that it is nobody known."""
+        if self.match.name is None:
+            clearly = self.match.similarity < threshold - MARGIN
+        else:
+            clearly = self.match.similarity >= threshold + MARGIN
+        return clearly and len(self._looks) == BEST
+
+    def seen(self, seconds: float, box: Floats) -> None:
+        """It is in one more frame."""
+        self.end, self.frames = seconds, self.frames + 1
+        self.box = box.copy()  # a row of an array would hold all of it
+
+
+class Tracker:
+    """Follows the faces of a video's frames, given in order.
+
+    Args:
+        gallery: who is known; an empty one leaves everybody unknown.
+        threshold: least cosine similarity of a track's template to a person's.
+        side: the model's.
+
+    Attributes:
+        tracks: all so far. Few of those that ended keep their thumb, and less than a kilobyte each is left
+            of the others: a camera that runs for days sees many people.
+    """
+
+    def __init__(self, gallery: Gallery, threshold: float, side: int = 640):
+        self.gallery, self.threshold, self.side = gallery, threshold, side
+        self.tracks: list[Track] = []
+        self._alive: list[Track] = []
+        self._pictured: dict[str | None, list[Track]] = {}
+
+    def update(self, seconds: float, image: Image, faces: Faces) -> list[Track]:
+        """Who each of the frame's faces goes on as; row by row as `faces`.
+
+        Args:
+            seconds: the frame's time, later than the one's before.
+            image: (H, W, 3) BGR uint8.
+        """
+        for track in self._alive:
+            if seconds - track.end > PATIENCE:
+                self._finish(track)
+        self._alive = [track for track in self._alive if track._looks]
+        tracks = []
+        for i, known in enumerate(associate(faces, self._alive, self.threshold)):
+            track = known or Track(len(self.tracks) + 1, seconds, seconds)
+            if known is None:
+                self.tracks.append(track)
+                self._alive.append(track)
+            self._look(track, seconds, image, faces, i)
+            tracks.append(track)
+        self._award(tracks)
+        return tracks
+
+    def _look(self, track: Track, seconds: float, image: Image, faces: Faces, index: int) -> None:
+        quality = assess(image, faces, index, self.side)
+        # Never quite nothing: a track seen only from afar has a template, too.
+        weight = max(quality.overall * float(faces.scores[index]), 1e-3)
+        track.seen(seconds, faces.boxes[index])
+        if weight > track.best:
+            track.best, track.thumb = weight, _cut(image, faces.boxes[index])
+        if len(track._looks) == BEST and weight <= track._looks[-1][0]:
+            return  # it changes nothing about who this is
+        track._looks.append((weight, faces.embeddings[index].copy()))
+        track._looks.sort(key=lambda look: -look[0])
+        del track._looks[BEST:]
+        track._claim = self._claim(track)
+
+    def _claim(self, track: Track) -> Match:
+        template = track.template[None]
+        (now,) = self.gallery.identify(template, self.threshold)
+        held = track._claim.name
+        if held is None or now.name == held:
+            return now
+        (still,) = self.gallery.verify(held, template, -1.0)
+        lost = still.similarity < self.threshold - MARGIN
+        beaten = now.name is not None and now.similarity > still.similarity + MARGIN
+        return now if lost or beaten else still
+
+    def _award(self, tracks: Sequence[Track]) -> None:
+        """Each name to the most similar of the frame's tracks, or to who had it, if not beaten by MARGIN.
+
+        Who lost stays unknown while the other is missed for a moment, too.
+        """
+        absent = [t._rival for t in tracks if t._rival in self._alive and t._rival not in tracks]
+        has: dict[str, Track] = {}
+
+        def standing(track: Track) -> float:
+            return track._claim.similarity + MARGIN * (track.match.name == track._claim.name)
+
+        for track in sorted([*tracks, *filter(None, absent)], key=standing, reverse=True):
+            claim = track._claim
+            first = track if claim.name is None else has.setdefault(claim.name, track)
+            track.match = claim if first is track else Match(None, claim.similarity)
+            track._rival = None if first is track else first
+
+    def _finish(self, track: Track) -> None:
+        """Let go of what is no longer needed of a track, and of thumbs that no contact sheet would show."""
+        track._looks.clear()
+        track._rival = None
+        name = track.match.name
+        pictured = self._pictured.setdefault(name, [])
+        pictured.append(track)
+        if len(pictured) > (PICTURED if name is None else 1):
+            least = min(pictured, key=lambda t: t.frames if name is None else t.best)
+            pictured.remove(least)
+            least.thumb = np.zeros((1, 1, 3), np.uint8)
+
+
+def associate(faces: Faces, tracks: Sequence[Track], threshold: float) -> list[Track | None]:
+    """The track that each face continues, None for a new one; each track goes to one face at most.
+
+    A face continues a track whose last box it overlaps and whose template it is not unlike, or, wherever it
+    is, whose template it is as like as one person is to themselves. The best pairs are taken first.
+    """
+    chosen: list[Track | None] = [None] * len(faces)
+    if not len(faces) or not tracks:
+        return chosen
+    overlap = iou(faces.boxes, np.array([track.box for track in tracks]))
+    similar = np.nan_to_num(faces.embeddings @ np.array([track.template for track in tracks]).T, nan=-1.0)
+    possible = ((overlap >= OVERLAP) & (similar >= UNLIKE)) | (similar >= threshold)
+    value = np.where(possible, overlap + similar, -np.inf)
+    taken: set[int] = set()
+    for flat in np.argsort(-value, axis=None, kind="stable"):
+        i, j = divmod(int(flat), len(tracks))
+        if not np.isfinite(value[i, j]):
+            break
+        if chosen[i] is None and j not in taken:
+            chosen[i] = tracks[j]
+            taken.add(j)
+    return chosen
+
+
+def iou(first: Floats, second: Floats) -> Floats:
+    """Intersection over union of boxes (N, 4) and (M, 4), x0 y0 x1 y1: (N, M) in 0..1."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = (high - low).clip(0).prod(2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
+    return np.asarray(shared / (areas[0][:, None] + areas[1][None] - shared).clip(1e-9), np.float32)
+
+
+def _cut(image: Image, box: Floats) -> Image:
+    height, width = image.shape[:2]
+    reach = 0.3 * max(float(box[2] - box[0]), float(box[3] - box[1]))
+    x0, y0 = (max(0, int(v - reach)) for v in box[:2])
+    x1, y1 = min(width, int(box[2] + reach) + 1), min(height, int(box[3] + reach) + 1)
+    cut = image[y0:y1, x0:x1]
+    scale = min(1.0, THUMB / max(1, *cut.shape[:2]))
+    size = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
+    return np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.uint8).copy()

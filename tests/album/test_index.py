@@ -1,0 +1,187 @@
+"""Indexing a collection of photos: nothing is looked at twice, nothing is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT
+from fake import EMBEDDINGS, photo, picture, write_model
+
+from oneshot import OneShot, OneShotError
+from oneshot.album import index as albums
+from oneshot.album.on_ray import on_ray
+
+pytest.importorskip("pyarrow")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four photos, one of them below in a folder with a blank in its name, one damaged, one nobody's."""
+    folder = tmp_path / "photos"
+    (folder / "summer 2026").mkdir(parents=True)
+    (folder / ".trash").mkdir()
+    cv2.imwrite(str(folder / "1.png"), photo("Rhea"))
+    cv2.imwrite(str(folder / "10.png"), picture(Rhea=(0, 0, 50, 50), Gus=(100, 100, 160, 160)))
+    cv2.imwrite(str(folder / "2.png"), picture())
+    cv2.imwrite(str(folder / "summer 2026" / "é.png"), photo("Gus"))
+    cv2.imwrite(str(folder / ".trash" / "gone.png"), photo("Bo"))
+    (folder / "cut.jpg").write_bytes(b"\xff\xd8 cut")
+    return folder
+
+
+class Counting:
+    """A model that counts its pictures, and may fail at one."""
+
+    def __init__(self, model: OneShot, fail_at: int = -1):
+        self.model, self.side, self.info, self.count, self.fail_at = model, model.side, model.info, 0, fail_at
+
+    def __call__(self, image: np.ndarray) -> object:
+        self.count += 1
+        if self.count == self.fail_at:
+            raise KeyboardInterrupt
+        return self.model(image)
+
+
+def test_every_face_of_every_photo(folder: Path, tmp_path: Path, model: OneShot) -> None:
+    steps: list[int] = []
+    done = albums.index(folder, tmp_path / "faces.parquet", model, lambda: steps.append(1))
+    assert (done.new, done.known, done.faces, len(steps)) == (4, 0, 4, 5)
+    assert list(done.damaged) == ["cut.jpg"] and "not a picture" in done.damaged["cut.jpg"]
+    album = albums.load(tmp_path / "faces.parquet", model)
+    assert album.folder == folder and album.photos == ["1.png", "10.png", "10.png", "summer 2026/é.png"]
+    np.testing.assert_allclose(album.embeddings, EMBEDDINGS[[0, 0, 1, 1]], atol=1e-6)
+    np.testing.assert_array_equal(album.boxes[1], (0, 0, 50, 50))
+    assert album.embeddings.dtype == np.float32 and 0.5 < album.qualities[0] <= 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["faces.parquet", "photos"]
+
+
+def test_a_second_run_looks_only_at_what_changed(folder: Path, tmp_path: Path, model: OneShot) -> None:
+    out = tmp_path / "faces.parquet"
+    albums.index(folder, out, model)
+    again = Counting(model)
+    assert albums.index(folder, out, again).known == 4 and again.count == 0  # type: ignore[arg-type]
+    (folder / "10.png").unlink()
+    cv2.imwrite(str(folder / "1.png"), photo("Bo"))
+    cv2.imwrite(str(folder / "3.png"), photo("Rhea"))
+    done = albums.index(folder, out, again)  # type: ignore[arg-type]
+    assert (done.new, done.known, done.faces, again.count) == (2, 2, 3, 2)
+    album = albums.load(out, model)
+    assert sorted(album.photos) == ["1.png", "3.png", "summer 2026/é.png"]
+    np.testing.assert_allclose(album.embeddings[album.photos.index("1.png")], EMBEDDINGS[2], atol=1e-6)
+
+
+def test_ctrl_c_keeps_what_was_done(folder: Path, tmp_path: Path, model: OneShot) -> None:
+    out = tmp_path / "faces.parquet"
+    stopped = Counting(model, fail_at=3)
+    with pytest.raises(KeyboardInterrupt):
+        albums.index(folder, out, stopped)  # type: ignore[arg-type]
+    assert len(albums.load(out, model).photos) == 1  # of two photos, one has a face
+    rest = Counting(model)
+    done = albums.index(folder, out, rest)  # type: ignore[arg-type]
+    assert (done.new, done.known, done.faces, rest.count) == (2, 2, 4, 2)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from oneshot import OneShot
+from oneshot.album import index as album
+album.PART = 2
+seen = []
+def step():
+    seen.append(1)
+    if len(seen) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+album.index(Path("photos"), Path("faces.parquet"), OneShot(sys.argv[1], threads=1), step)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are killed the POSIX way")
+def test_killed_it_goes_on_from_its_parts(
+    folder: Path, tmp_path: Path, model: OneShot, fake_weights: Path
+) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", KILLED, str(fake_weights)]
+    assert subprocess.run(command, cwd=tmp_path, env=environment).returncode == -signal.SIGKILL
+    assert not (tmp_path / "faces.parquet").exists()
+    rest = Counting(model)
+    done = albums.index(folder, tmp_path / "faces.parquet", rest)  # type: ignore[arg-type]
+    assert (done.new, done.known, done.faces, rest.count) == (2, 2, 4, 2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["faces.parquet", "photos"]
+
+
+def test_killed_while_joining_nothing_is_there_twice(folder: Path, tmp_path: Path, model: OneShot) -> None:
+    out, parts = tmp_path / "faces.parquet", tmp_path / ".faces.parquet.parts"
+    albums.index(folder, out, model)
+    parts.mkdir()
+    (parts / "000000.parquet").write_bytes(
+        out.read_bytes()
+    )  # the new file was written, the parts not removed
+    assert albums.index(folder, out, model).faces == 4
+    assert len(albums.load(out, model).photos) == 4 and not parts.exists()
+
+
+def test_without_ray_the_extra_is_named_and_nothing_is_written(
+    folder: Path, tmp_path: Path, model: OneShot, fake_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(OneShotError, match=r"pip install 'oneshot-face\[ray\]'"):
+        there = partial(on_ray, "local", model, fake_weights, None)
+        albums.index(folder, tmp_path / "faces.parquet", model, describe=there)
+    assert [p.name for p in tmp_path.iterdir()] == ["photos"]
+
+
+def test_photos_are_turned_upright_by_their_exif(tmp_path: Path, model: OneShot) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    _, data = cv2.imencode(".jpg", picture(Rhea=(200, 20, 300, 120)), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    # Orientation 6: to be turned a quarter clockwise. One TIFF entry in an APP1 segment.
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    (folder / "a.jpg").write_bytes(data.tobytes()[:2] + segment + data.tobytes()[2:])
+    albums.index(folder, tmp_path / "f.parquet", model)
+    np.testing.assert_allclose(
+        albums.load(tmp_path / "f.parquet", model).boxes, [(120, 200, 220, 300)], atol=6
+    )
+
+
+def test_an_album_without_faces(tmp_path: Path, model: OneShot) -> None:
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "wall.png"), picture())
+    assert albums.index(tmp_path / "photos", tmp_path / "f.parquet", model).faces == 0
+    album = albums.load(tmp_path / "f.parquet", model)
+    assert album.photos == [] and album.embeddings.shape[0] == 0
+
+
+def test_what_is_no_index_or_anothers_is_refused_and_kept(
+    folder: Path, tmp_path: Path, model: OneShot
+) -> None:
+    out = tmp_path / "faces.parquet"
+    out.write_text("my thesis")
+    for call in (lambda: albums.index(folder, out, model), lambda: albums.load(out, model)):
+        with pytest.raises(OneShotError, match=r"faces\.parquet: not an index of photos"):
+            call()
+    assert out.read_text() == "my thesis"
+    out.unlink()
+    albums.index(folder, out, model)
+    before = out.read_bytes()
+    with pytest.raises(OneShotError, match=r"is the index of .*photos; give another name"):
+        albums.index(folder / "summer 2026", out, model)
+    other = OneShot(write_model(tmp_path / "o.onnx", weights_sha256="0" * 64))
+    for call in (lambda: albums.index(folder, out, other), lambda: albums.load(out, other)):
+        with pytest.raises(OneShotError, match=r"made with other weights \(ffffffffffff\)"):
+            call()
+    assert out.read_bytes() == before
+    with pytest.raises(OneShotError, match="no such index"):
+        albums.load(tmp_path / "none.parquet", model)
+    with pytest.raises(OneShotError, match="no such folder"):
+        albums.index(tmp_path / "none", out, model)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(OneShotError, match="no pictures in it"):
+        albums.index(tmp_path / "empty", out, model)

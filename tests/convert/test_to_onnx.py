@@ -1,0 +1,173 @@
+"""The ONNX graph gives what the torch network gives, for any size of picture and any number of faces."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from oneshot.convert.fold import fold
+from oneshot.convert.to_onnx import export_onnx
+from oneshot.geometry import ARCFACE_TEMPLATE
+from oneshot.inference.onnx import OnnxBackend
+from oneshot.inference.torch import TorchBackend
+from oneshot.models.config import NetworkConfig
+from oneshot.models.identity.from_picture import StemBridge
+from oneshot.models.network import OneShotNet
+from oneshot.models.one_pass import one_pass
+from oneshot.models.weights import load_network, save_weights
+
+INFO = {"score_threshold": 0.5, "iou_threshold": 0.45, "thresholds": {"1e-3": 0.3}}
+
+
+def lively(**shape: object) -> OneShotNet:
+    """A random network whose norms and scales do something and whose scores are far apart."""
+    torch.manual_seed(2)
+    net = OneShotNet(NetworkConfig(**shape))  # type: ignore[arg-type]
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for module in norms:
+        torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+        torch.nn.init.uniform_(module.bias, -0.2, 0.2)
+        module.momentum = 1.0
+    for name, parameter in net.named_parameters():
+        if name.endswith(("gamma", "gamma_xca")):
+            torch.nn.init.uniform_(parameter, 0.3, 1.0)
+        if name.endswith("token_projection.weight"):
+            torch.nn.init.normal_(parameter)
+    torch.nn.init.normal_(net.refinement.out.weight, std=0.01)
+    for layer in net.head.out:
+        torch.nn.init.normal_(layer.weight, std=0.03)  # type: ignore[arg-type]
+        torch.nn.init.normal_(layer.weight.data[4], std=0.4)  # type: ignore[index]
+        layer.bias.data[4] = -1.0  # type: ignore[union-attr,index]
+        # About a face's own: of five points anywhere, alignment has no bounds, nor what rounding does to it.
+        layer.bias.data[5:] = torch.from_numpy((ARCFACE_TEMPLATE - 56) / 56).flatten()  # type: ignore[union-attr,index]
+    if isinstance(net.bridge, StemBridge):  # fresh, it maps everything to the same
+        torch.nn.init.normal_(net.bridge.linear.weight, std=0.1)
+        torch.nn.init.normal_(net.bridge.linear.bias)
+    for linear in net.deep.modules():
+        if isinstance(linear, torch.nn.Linear):
+            linear.bias.data.fill_(0.01)  # zeros would not be exported
+    # One pass in training mode gives every norm the statistics of what it sees.
+    one_pass(net.train(), torch.from_numpy(noise(320, 320)), 0.0, 0.45, 20)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("export")
+    tensors, graph = folder / "net.safetensors", folder / "net.onnx"
+    save_weights(tensors, lively(), INFO)
+    net, info = load_network(tensors)
+    # In fp32: folded layers rounded to fp16 anew would hide what differs.
+    export_onnx(net, graph, info, half=False)
+    return tensors, graph
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height).integers(0, 256, (1, height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("size", [(320, 320), (96, 224), (224, 96), (32, 32), (64, 640)])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5])
+def test_torch_and_onnx_agree(files: tuple[Path, Path], size: tuple[int, int], share: float) -> None:
+    torch_backend, onnx_backend = TorchBackend(files[0]), OnnxBackend(files[1], threads=1)
+    image = noise(*size)
+    scores = np.sort(torch_backend.run(image, 0.0, 1.0, 10_000)[1])[::-1]
+    # A threshold in the widest gap near by, so that rounding does not decide.
+    first = max(1, int(share * len(scores)))
+    count = first + int(np.argmax(scores[first - 1 : first + 8] - scores[first : first + 9])) if share else 0
+    threshold = float(scores[count - 1] + scores[count]) / 2 if share else 0.9999999
+    expected = torch_backend.run(image, threshold, 1.0, 10_000)
+    got = onnx_backend.run(image, threshold, 1.0, 10_000)
+    assert [a.shape for a in got] == [a.shape for a in expected]
+    assert len(expected[0]) == count
+    if count:
+        # Scores that nearly tie may change places.
+        place = np.abs(got[0][None] - expected[0][:, None]).max(-1).argmin(1)
+        boxes, scores, landmarks, embeddings, _ = (a[place] for a in got)
+        np.testing.assert_allclose(boxes, expected[0], atol=0.5)
+        np.testing.assert_allclose(scores, expected[1], atol=5e-3)
+        np.testing.assert_allclose(landmarks, expected[2], atol=0.5)
+        assert (embeddings * expected[3]).sum(1).min() > 0.999
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", [TorchBackend, OnnxBackend])
+def test_without_embeddings_the_rest_stays_as_it_is(
+    files: tuple[Path, Path], backend: type[TorchBackend | OnnxBackend]
+) -> None:
+    network = backend(files[backend is OnnxBackend])
+    for least, count in ((0.0, 7), (0.9999999, 0)):
+        whole = network.run(noise(96, 128), least, 0.45, 7)
+        found = network.run(noise(96, 128), least, 0.45, 7, False)
+        assert [len(part) for part in found] == [count] * 5 and found[3].shape == (count, 0)
+        for one, other in zip(found[:3], whole[:3], strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None:
+    """As many faces as this network makes up; none, one and several are in test_parity.py."""
+    noises = [noise(96, 128)[0] * share for share in (1.0, 0.0, 0.3, 0.6)]
+    pictures = np.stack(noises).astype(np.uint8)
+    for backend in (TorchBackend(files[0]), OnnxBackend(files[1], threads=1)):
+        alone = [backend.run(one[None], 0.6, 0.45, 200) for one in pictures]
+        counts = [len(out[1]) for out in alone]
+        assert len(set(counts)) > 1  # places that are left over
+        assert np.abs(alone[0][3][10] - alone[2][3][10]).max() > 0.02  # another picture's would be noticed
+        together = backend.run(pictures, 0.6, 0.45, 200)
+        assert together[4].tolist() == np.repeat(np.arange(4), counts).tolist()
+        for picture, expected in enumerate(alone):
+            got = [a[together[4] == picture] for a in together[:4]]
+            # Scores that nearly tie may change places.
+            place = np.abs(got[0][None] - expected[0][:, None]).max(-1).argmin(1)
+            assert sorted(place) == list(range(counts[picture]))
+            for a, b in zip(got, expected, strict=False):
+                np.testing.assert_allclose(a[place], b, atol=1e-2)
+        assert [len(a) for a in backend.run(pictures, 0.9999999, 0.45, 200)] == [0] * 5
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"fine_blocks": 2, "bridge_rank": 0},
+        {"thin": (0, 24), "fine_blocks": 1},
+        {"fine_parts": 1},
+        {"deep_blocks": 3, "fine_blocks": 0},
+        {"recogniser": "xs", "deep_blocks": 9, "fine_blocks": 6},
+    ],
+)
+def test_folding_changes_nothing(shape: dict[str, object]) -> None:
+    net = lively(**shape)
+    image = torch.from_numpy(noise(96, 128))
+    for a, b in zip(
+        one_pass(net, image, 0.4, 0.45, 9), one_pass(fold(net), image, 0.4, 0.45, 9), strict=True
+    ):
+        torch.testing.assert_close(a, b, atol=2e-3, rtol=1e-3)
+
+
+def test_linear_layers_add_their_bias_themselves(files: tuple[Path, Path]) -> None:
+    nodes = onnx.load(files[1]).graph.node
+    linear = [n for n in nodes if n.op_type in ("MatMul", "Gemm") and "_net.deep." in "".join(n.input)]
+    # Two a block, two more in the attention of three of twelve, and the last one.
+    assert [n.op_type for n in linear] == ["Gemm"] * (12 * 2 + 3 * 2 + 1)
+    assert all(len(n.input) == 3 for n in linear)
+
+
+def test_the_file_is_small_and_describes_itself(files: tuple[Path, Path]) -> None:
+    assert files[0].stat().st_size < 6e6
+    assert OnnxBackend(files[1]).info["thresholds"] == INFO["thresholds"]
+    assert OnnxBackend(files[1]).info["weights_sha256"] == TorchBackend(files[0]).info["weights_sha256"]
+    model = onnx.load(files[1])
+    assert {n.domain for n in model.graph.node} <= {"", "ai.onnx"}
+    assert not [n for n in model.graph.node if n.op_type == "BatchNormalization" and "head" in n.name]
+
+
+def test_the_thresholds_are_inputs(files: tuple[Path, Path]) -> None:
+    backend, image = OnnxBackend(files[1]), noise(160, 160)
+    few = backend.run(image, 0.0, 0.45, 5)
+    assert len(few[0]) == 5 and (np.diff(few[1]) <= 0).all()
+    strict, loose = backend.run(image, 0.0, 0.05, 1000), backend.run(image, 0.0, 0.9, 1000)
+    assert len(strict[0]) < len(loose[0])
+    assert (backend.run(image, 0.6, 0.9, 1000)[1] > 0.6).all()

@@ -1,0 +1,359 @@
+"""Enrolment, templates, identification, and where they are kept: in memory, in a file, in Milvus."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from fake import EMBEDDINGS, photo, picture, write_model
+
+from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning
+from oneshot.gallery.quality import Limits
+from oneshot.gallery.thresholds import threshold_at
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*Milvus does not overwrite")
+
+RHEA, GUS, BO = picture(Rhea=(10, 10, 60, 60)), picture(Gus=(70, 10, 120, 60)), picture(Bo=(10, 70, 60, 120))
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def needs_milvus() -> None:
+    pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+
+
+@pytest.fixture(params=["memory", "milvus"])
+def empty(
+    request: pytest.FixtureRequest, model: OneShot, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gallery]:
+    """A gallery without anybody."""
+    if request.param == "milvus":
+        needs_milvus()
+        path = f"milvus:{tmp_path_factory.mktemp('milvus') / 'lite.db'}"
+    with Gallery(model, path if request.param == "milvus" else None) as nobody:
+        yield nobody
+
+
+@pytest.fixture
+def gallery(empty: Gallery) -> Gallery:
+    empty.enroll("Rhea", [RHEA])
+    empty.enroll("Gus", [GUS])
+    return empty
+
+
+@pytest.fixture(params=["file", "milvus"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The name of a gallery that is not there yet, and of nothing else in its folder."""
+    if request.param == "milvus":
+        needs_milvus()
+    return f"{'milvus:' * (request.param == 'milvus')}{tmp_path / 'g.db'}"
+
+
+def test_knows_people_and_leaves_strangers_unknown(gallery: Gallery, model: OneShot) -> None:
+    faces = model(picture(Rhea=(10, 10, 60, 60), Gus=(70, 10, 120, 60), Bo=(150, 70, 210, 120)))
+    matches = gallery.identify(faces.embeddings)
+    assert [m.name for m in matches] == ["Rhea", "Gus", None]
+    assert matches[0].similarity == pytest.approx(1, abs=1e-5)
+    assert matches[2].similarity == pytest.approx(float((EMBEDDINGS[:2] @ EMBEDDINGS[2]).max()), abs=1e-5)
+
+
+def test_the_threshold_decides_and_is_inclusive(gallery: Gallery) -> None:
+    half_way = unit(EMBEDDINGS[0] * 0.45 + unit(EMBEDDINGS[2]) * 0.9)[None]
+    similarity = gallery.identify(half_way)[0].similarity
+    assert 0.35 < similarity < 0.6
+    assert gallery.identify(half_way, similarity)[0].name == "Rhea"
+    assert gallery.identify(half_way, similarity + 1e-4)[0].name is None
+
+
+def test_the_default_threshold_is_the_models_at_one_in_a_thousand(tmp_path: Path) -> None:
+    strict = OneShot(write_model(tmp_path / "s.onnx", thresholds={"1e-2": 0.1, "1e-3": 0.9}))
+    gallery = Gallery(strict)
+    gallery.enroll("Rhea", [RHEA])
+    near = unit(EMBEDDINGS[0] + 0.8 * EMBEDDINGS[2])[None]
+    assert gallery.identify(near)[0].name is None
+    assert gallery.identify(near, 0.1)[0].name == "Rhea"
+
+
+def test_no_face_is_never_a_match(gallery: Gallery, model: OneShot) -> None:
+    assert gallery.identify(model(picture()).embeddings) == []
+    nothing = np.stack([np.zeros(1000), np.full(1000, np.nan), np.full(1000, np.inf), EMBEDDINGS[1]])
+    found = gallery.identify(nothing.astype(np.float32))
+    assert [m.name for m in found] == [None, None, None, "Gus"]
+    assert [m.similarity for m in found[:3]] == [0, -1, -1]
+    assert [m.name for m in gallery.verify("Gus", nothing.astype(np.float32))] == [None, None, None, "Gus"]
+
+
+def test_an_empty_gallery_knows_nobody(empty: Gallery) -> None:
+    assert empty.identify(EMBEDDINGS) == [Match(None, -1.0)] * 3
+    assert empty.names == empty.people == [] and len(empty) == len(empty.templates) == 0
+
+
+def test_a_template_is_the_normalised_mean(empty: Gallery) -> None:
+    gallery = empty
+    gallery.enroll("both", [RHEA, GUS])
+    np.testing.assert_allclose(gallery.templates[0], unit(EMBEDDINGS[0] + EMBEDDINGS[1]), atol=1e-6)
+    gallery.enroll("both", [GUS])  # a third photo later counts as much as the first two
+    np.testing.assert_allclose(gallery.templates[0], unit(EMBEDDINGS[0] + 2 * EMBEDDINGS[1]), atol=1e-6)
+    assert gallery.names == ["both"] and len(gallery) == 1
+
+
+def test_the_largest_face_is_enrolled_and_that_is_said(empty: Gallery) -> None:
+    gallery = empty
+    with pytest.warns(OneShotWarning, match="photo 1: 2 faces found, the largest is enrolled"):
+        gallery.enroll("Gus", [picture(Rhea=(0, 0, 20, 20), Gus=(50, 50, 120, 120))])
+    assert gallery.identify(EMBEDDINGS[1:2])[0].name == "Gus"
+
+
+def test_a_photo_without_a_face_is_named_and_nothing_is_enrolled(empty: Gallery, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "wall.png"), picture())
+    gallery = empty
+    with pytest.raises(OneShotError, match=r"wall\.png: no face found"):
+        gallery.enroll("Rhea", [RHEA, tmp_path / "wall.png"])
+    assert gallery.names == []
+
+
+@pytest.mark.parametrize(("name", "photos"), [(" ", [RHEA]), ("Rhea", []), ("Rhea", "a.jpg"), ("Rhea", RHEA)])
+def test_enrolment_that_makes_no_sense(model: OneShot, name: str, photos: object) -> None:
+    with pytest.raises(OneShotError):
+        Gallery(model).enroll(name, photos)  # type: ignore[arg-type]
+
+
+def people(folder: Path) -> Path:
+    """Rhea as one photo, Gus as a folder of two, and things that are nobody."""
+    (folder / "Gus").mkdir(parents=True)
+    (folder / ".cache").mkdir()
+    (folder / "notes.txt").write_text("who is who")
+    cv2.imwrite(str(folder / "Rhea.png"), RHEA)
+    cv2.imwrite(str(folder / "Gus" / "1.png"), GUS)
+    cv2.imwrite(str(folder / "Gus" / "2.png"), GUS)
+    return folder
+
+
+def test_from_folder(model: OneShot, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gallery = Gallery.from_folder(people(tmp_path / "people"), model)
+    assert sorted(gallery.names) == ["Gus", "Rhea"]
+    assert [m.name for m in gallery.identify(EMBEDDINGS)] == ["Rhea", "Gus", None]
+
+
+def test_bad_folders(model: OneShot, tmp_path: Path) -> None:
+    with pytest.raises(OneShotError, match="no such folder"):
+        Gallery.from_folder(tmp_path / "none", model)
+    with pytest.raises(OneShotError, match="no photos in it"):
+        Gallery.from_folder(tmp_path, model)
+    (tmp_path / "Bo").mkdir()
+    with pytest.raises(OneShotError, match="Bo: no photo in this person's folder"):
+        Gallery.from_folder(tmp_path, model)
+
+
+def test_saved_and_loaded_it_is_the_same(gallery: Gallery, model: OneShot, tmp_path: Path) -> None:
+    gallery.enroll("José 李", [RHEA, BO])
+    gallery.save(tmp_path / "g.npz")
+    again = Gallery.load(tmp_path / "g.npz", model)
+    assert again.names == gallery.names == ["Rhea", "Gus", "José 李"]
+    np.testing.assert_array_equal(again.templates, gallery.templates)
+    again.enroll("José 李", [BO])
+    assert [p.name for p in tmp_path.iterdir()] == ["g.npz"]  # no temporary file stays
+
+
+def test_a_gallery_of_another_model_is_refused(gallery: Gallery, tmp_path: Path) -> None:
+    gallery.save(tmp_path / "g.npz")
+    other = OneShot(write_model(tmp_path / "o.onnx", weights_sha256="0" * 64))
+    with pytest.raises(OneShotError, match=r"g\.npz: made with other weights \(ffffffffffff\)"):
+        Gallery.load(tmp_path / "g.npz", other)
+    with pytest.raises(OneShotError, match="embeddings of 7 numbers"):
+        gallery.identify(np.ones((1, 7), np.float32))
+
+
+def test_weights_without_a_fingerprint_cannot_be_saved_for(tmp_path: Path) -> None:
+    gallery = Gallery(OneShot(write_model(tmp_path / "o.onnx", weights_sha256=None)))
+    gallery.enroll("Rhea", [RHEA])
+    with pytest.raises(OneShotError, match="weights_sha256"):
+        gallery.save(tmp_path / "g.npz")
+    assert not (tmp_path / "g.npz").exists()
+
+
+def pickled(path: Path) -> None:
+    np.savez(
+        path, names=np.array(["a", None], object), people=[0], embeddings=np.ones((1, 3)), weights_sha256="f"
+    )
+
+
+def gap_in_people(path: Path) -> None:
+    np.savez(
+        path,
+        names=np.array(["a", "b"]),
+        people=[0],
+        embeddings=np.ones((1, 3), "f4"),
+        weights_sha256="f" * 64,
+    )
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda p: p.write_bytes(b""),
+        lambda p: p.write_bytes(b"PK\x03\x04 cut"),
+        lambda p: p.write_text("{}"),
+        lambda p: np.savez(p, names=np.array(["a"])),
+        lambda p: np.save(p.open("wb"), np.ones(3)),
+        pickled,
+        gap_in_people,
+    ],
+)
+def test_damaged_galleries(model: OneShot, tmp_path: Path, write: object) -> None:
+    write(tmp_path / "g.npz")  # type: ignore[operator]
+    with pytest.raises(OneShotError, match=r"g\.npz: not a gallery, or a damaged one"):
+        Gallery.load(tmp_path / "g.npz", model)
+
+
+def test_saving_needs_people_and_a_good_name(gallery: Gallery, model: OneShot, tmp_path: Path) -> None:
+    with pytest.raises(OneShotError, match="no such gallery"):
+        Gallery.load(tmp_path / "none.npz", model)
+    with pytest.raises(OneShotError, match="nobody is enrolled"):
+        Gallery(model).save(tmp_path / "g.npz")
+    with pytest.raises(OneShotError, match=r"ends in \.npz"):
+        gallery.save(tmp_path / "g.pickle")
+    with pytest.raises(OneShotError, match="does not exist"):
+        gallery.save(tmp_path / "none" / "g.npz")
+
+
+def test_thresholds_by_rate() -> None:
+    known = {"1e-2": 0.2, "1e-3": 0.3}
+    assert [threshold_at(far, known) for far in ("1e-3", "0.001", 0.001, "1E-2")] == [0.3, 0.3, 0.3, 0.2]
+    for far in ("1e-9", "often", "nan"):
+        with pytest.raises(OneShotError, match="choose from 1e-2, 1e-3"):
+            threshold_at(far, known)
+    with pytest.raises(OneShotError, match="choose from none"):
+        threshold_at("1e-3", {})
+
+
+def test_a_person_may_have_several_templates_and_is_compared_with_each(empty: Gallery) -> None:
+    gallery = empty
+    gallery.enroll("Zoe", [RHEA])
+    gallery.enroll("Gus", [GUS])
+    gallery.enroll("Zoe", [BO, BO], template="with a beard")
+    assert gallery.names == ["Zoe", "Gus"] and len(gallery) == 2
+    np.testing.assert_allclose(gallery.templates, EMBEDDINGS[[0, 2, 1]], atol=1e-6)
+    assert [m.name for m in gallery.identify(EMBEDDINGS)] == ["Zoe", "Gus", "Zoe"]
+    zoe, gus = gallery.people
+    assert {label: len(q) for label, q in zoe.templates.items()} == {"": 1, "with a beard": 2}
+    assert gus.name == "Gus" and all(0 <= q <= 1 for q in gus.templates[""])
+
+
+def test_verify_compares_with_that_person_only(gallery: Gallery) -> None:
+    assert [m.name for m in gallery.verify("Gus", EMBEDDINGS)] == [None, "Gus", None]
+    assert gallery.verify("Gus", EMBEDDINGS[:0]) == []  # no face is no match
+    with pytest.raises(OneShotError, match="Bo: is not enrolled; enrolled are Rhea, Gus"):
+        gallery.verify("Bo", EMBEDDINGS)
+
+
+def test_removed_is_forgotten(gallery: Gallery) -> None:
+    assert gallery.remove("Rhea") == 1
+    assert gallery.names == ["Gus"] and gallery.identify(EMBEDDINGS[:1])[0].name is None
+    with pytest.raises(OneShotError, match="Rhea: is not enrolled; enrolled are Gus"):
+        gallery.remove("Rhea")
+
+
+def test_a_file_keeps_everything_and_others_see_it_at_once(
+    model: OneShot, tmp_path: Path, place: str
+) -> None:
+    with Gallery(model, place) as one, Gallery.load(place, model) as other:
+        assert other.identify(EMBEDDINGS) == [Match(None, -1.0)] * 3
+        one.enroll("Rhea", [RHEA])
+        assert [m.name for m in other.identify(EMBEDDINGS)] == ["Rhea", None, None]
+        other.remove("Rhea")
+        assert len(one) == 0
+        one.enroll("Gus", [GUS, GUS])
+    assert [file.name for file in tmp_path.iterdir()] == ["g.db"]
+    with Gallery.load(place, model) as again:
+        assert again.names == ["Gus"]
+
+
+def test_a_file_of_another_model_is_refused(model: OneShot, tmp_path: Path, place: str) -> None:
+    with Gallery(model, place) as gallery:
+        gallery.enroll("Rhea", [RHEA])
+    other = OneShot(write_model(tmp_path / "o.onnx", weights_sha256="0" * 64))
+    with pytest.raises(OneShotError, match=r"g\.db: made with other weights \(ffffffffffff\)"):
+        Gallery(other, place)
+    nameless = OneShot(write_model(tmp_path / "n.onnx", weights_sha256=None))
+    with pytest.raises(OneShotError, match="weights_sha256"):
+        Gallery(nameless, tmp_path / "n.db")
+
+
+def test_load_takes_files_and_folders_that_exist(model: OneShot, tmp_path: Path) -> None:
+    for none in (tmp_path / "none.db", f"milvus:{tmp_path / 'none.db'}"):
+        with pytest.raises(OneShotError, match=r"none\.db: no such gallery"):
+            Gallery.load(none, model)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(OneShotError, match=r"empty\.db: the file is empty"):
+        Gallery.load(tmp_path / "empty.db", model)
+    with pytest.raises(OneShotError, match=r"ends in \.db"):
+        Gallery(model, tmp_path / "g.sqlite")
+    assert Gallery.load(people(tmp_path / "people"), model).names == ["Rhea", "Gus"]
+
+
+def test_merge_brings_in_others_once(gallery: Gallery, model: OneShot, tmp_path: Path, place: str) -> None:
+    gallery.enroll("Rhea", [BO], template="old")
+    gallery.save(tmp_path / "g.npz")
+    with Gallery(model, place) as mine:
+        mine.enroll("Gus", [GUS])
+        assert mine.merge(tmp_path / "g.npz") == 2
+        assert mine.merge(tmp_path / "g.npz") == 0
+        assert {p.name: list(p.templates) for p in mine.people} == {"Gus": [""], "Rhea": ["", "old"]}
+    again = Gallery(model)
+    assert again.merge(place) == 3
+    assert again.names == ["Gus", "Rhea"]
+    np.testing.assert_allclose(again.templates, EMBEDDINGS[[1, 0, 2]], atol=1e-6)
+
+
+def test_an_encrypted_gallery(model: OneShot, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    key = b"a secret of some length"
+    with Gallery(model, tmp_path / "g.db", key=key) as gallery:
+        gallery.enroll("Rhea", [RHEA])
+    assert Gallery.load(tmp_path / "g.db", model, key=key).identify(EMBEDDINGS)[0].name == "Rhea"
+    with pytest.raises(OneShotError, match="is encrypted"):
+        Gallery.load(tmp_path / "g.db", model)
+
+
+def test_with_limits_poor_photos_are_named_and_left_out(empty: Gallery, tmp_path: Path) -> None:
+    gallery = empty
+    both = photo("Rhea")
+    both[10:40, 10:40] = picture(Gus=(0, 0, 30, 30))[:30, :30]
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8 cut")
+    photos = [photo("Rhea"), RHEA, photo("Rhea", side=30), both, picture(), tmp_path / "cut.jpg"]
+    photos += [photo("Rhea"), photo("Rhea", seed=1), photo("Rhea", seed=2), photo("Gus")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        outcome = gallery.enroll("Rhea", photos, limits=Limits())
+    assert [shot.label for shot in outcome.used] == [f"Rhea's photo {i}" for i in (1, 8, 9)]
+    reasons = {
+        "Rhea's photo 2": "the face is blurred; take a sharper one",
+        "Rhea's photo 3": "the face is too small (30 pixels of 40); crop it closer",
+        "Rhea's photo 4": "2 faces found; crop it to the one meant",
+        "Rhea's photo 5": "no face found in it; enroll a photo that shows the face clearly",
+        str(
+            tmp_path / "cut.jpg"
+        ): "not a picture that OpenCV can read, or a damaged one; convert or fetch it again",
+        "Rhea's photo 7": "already enrolled",
+        "Rhea's photo 10": "does not look like the person's other photos; check who it shows",
+    }
+    assert outcome.left_out == reasons
+    np.testing.assert_allclose(gallery.templates, EMBEDDINGS[:1], atol=1e-6)
+    again = gallery.enroll("Rhea", photos[:1], limits=Limits())  # the same command twice does no harm
+    assert (again.used, again.left_out) == ([], {"Rhea's photo 1": "already enrolled"})
+    with pytest.raises(
+        OneShotError, match=r"Rhea: none of the photos can be enrolled \(.*check who it shows"
+    ):
+        gallery.enroll("Rhea", [photo("Gus")], limits=Limits())
+    with pytest.raises(OneShotError, match="Ada: none of the photos can be enrolled"):
+        gallery.enroll("Ada", [photo("Rhea"), photo("Gus")], limits=Limits())  # nobody knows which is Ada
+    assert [len(p.templates[""]) for p in gallery.people] == [3]
