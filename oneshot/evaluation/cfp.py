@@ -133,7 +133,8 @@ def figures(
             "missed_pairs": found.missed_pairs,
             "pairs": found.pairs,
         }
-    missed, undecided = np.isnan(embeddings).any(1), ~embeddings.any(1)
+    missed = np.asarray(np.isnan(embeddings).any(1))
+    undecided = np.asarray(~embeddings.any(1))
     for pose in POSES:
         mine = photos.pose == pose
         result[pose] = {

@@ -68,8 +68,8 @@ def detection_figures(
                     down = points[3:].mean(0) - points[:2].mean(0)
                     size = max(float(down.norm()), 1.0)
                     off = [float((found - points).norm(dim=1).mean()) / size for found in (first, last)]
-                    upside = float((last[3:].mean(0) - last[:2].mean(0)) @ down) < 0.7 * size**2 * 0.7
-                    errors.append((*off, bool(sure), upside))
+                    astray = float((last[3:].mean(0) - last[:2].mean(0)) @ down) < 0.5 * size**2
+                    errors.append((off[0], off[1], bool(sure), astray))
             elif not len(ignore) or float(_covered(box, ignore).max()) < 0.5:
                 scores.append(score)
                 hits.append(False)

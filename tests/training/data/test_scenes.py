@@ -17,6 +17,7 @@ import torch
 
 from oneshot.training.data import compose as scene_compose
 from oneshot.training.data.compose import Scene, SceneConfig, compose, whole_photo
+from oneshot.training.data.cover import covered
 from oneshot.training.data.paste import scrambled
 from oneshot.training.data.pool import FaceCrops, Photo, ScenePool, load_pool, split
 from oneshot.training.data.scenes import SceneBatches, collate, scene_loader
@@ -90,7 +91,8 @@ def pool() -> ScenePool:
 
 def _only(kind: str, **changes: Any) -> SceneConfig:
     shares = {name: float(name == kind) for name in ("photo", "mosaic", "paste", "plain")}
-    return replace(SceneConfig(batch=4, sides=(128,), augment=False), **(shares | changes))
+    upright = {"tilted": 0.0, "any_way": 0.0, "cover": 0.0}
+    return replace(SceneConfig(batch=4, sides=(128,), augment=False), **(shares | upright | changes))
 
 
 def _colours_match(scene: Scene) -> tuple[int, int]:
@@ -100,7 +102,7 @@ def _colours_match(scene: Scene) -> tuple[int, int]:
     """
     right = seen = 0
     for box, points, known in zip(
-        scene.labels.boxes, scene.labels.landmarks, scene.labels.known, strict=True
+        scene.labels.boxes, scene.labels.landmarks, scene.labels.known > 0, strict=True
     ):
         if np.sqrt((box[2:] - box[:2]).prod()) > 30 and known.any():
             x, y = points[known].astype(int).T
@@ -124,6 +126,40 @@ def test_landmarks_stay_on_their_pixels(pool: ScenePool, kind: str) -> None:
     assert right / seen > 0.97
 
 
+def test_left_and_right_are_the_upright_faces_own_however_it_is_turned(pool: ScenePool) -> None:
+    right = seen = 0
+    ways = set()
+    for number in range(80):
+        config = _only("photo", any_way=1.0)
+        scene = compose(pool.photos[number % 3], pool, config, 128, np.random.default_rng(number))
+        points = scene.labels.landmarks[scene.labels.known.all(1)]
+        across, down = points[:, 1] - points[:, 0], points[:, 3:].mean(1) - points[:, :2].mean(1)
+        assert (across[:, 0] * down[:, 1] > across[:, 1] * down[:, 0]).all()  # a mirrored face has not
+        ways |= {round(float(np.degrees(np.arctan2(y, x))) / 90) % 4 for x, y in across}
+        matched, looked_at = _colours_match(scene)
+        right, seen = right + matched, seen + looked_at
+    assert ways == {0, 1, 2, 3}
+    assert seen > 50
+    assert right / seen > 0.97
+
+
+def test_a_cover_hides_pixels_and_leaves_other_faces_alone() -> None:
+    image = np.full((200, 200, 3), 120, np.uint8)
+    face = CROP_POINTS[None] + 30
+    background = np.zeros((50, 50, 3), np.uint8)
+    for seed in range(10):
+        hidden = covered(image.copy(), face, np.ones((1, 5)), background, 1.0, np.random.default_rng(seed))
+        changed = (hidden != image).any(2)
+        assert 0.01 < changed.mean() < 0.5
+        y, x = np.nonzero(changed)
+        low, high = face[0].min(0) - 60, face[0].max(0) + 60
+        assert (x > low[0]).all() and (y > low[1]).all() and (x < high[0]).all() and (y < high[1]).all()
+    partly = covered(
+        image.copy(), face, np.array([[1, 1, 1, 1, 0]]), background, 1.0, np.random.default_rng(0)
+    )
+    assert (partly == image).all()
+
+
 def test_scenes_are_well_formed(pool: ScenePool) -> None:
     config = replace(SceneConfig(), augment=True)
     for number in range(40):
@@ -133,7 +169,7 @@ def test_scenes_are_well_formed(pool: ScenePool) -> None:
         for boxes in (labels.boxes, labels.ignore):
             assert boxes.dtype == np.float32 and (boxes >= 0).all() and (boxes <= 96).all()
             assert (boxes[:, 2:] > boxes[:, :2]).all()
-        assert (labels.landmarks[~labels.known] == 0).all()
+        assert (labels.landmarks[labels.known == 0] == 0).all()
         assert (labels.enlarged > 0).all()
         assert len(labels.boxes) == len(labels.landmarks) == len(labels.known) == len(scene.identity_ok)
 
