@@ -48,7 +48,7 @@ def measure(net: OneShotNet, side: int, faces: int) -> tuple[dict[str, str], dic
     with torch.no_grad(), counter:
         _, sampled = decode(net, torch.zeros(1, side, side, 3, dtype=torch.uint8))
         landmarks = net.template.landmarks.repeat(faces, 1, 1) * (side / 224) + side / 8
-        describe(net, sampled, landmarks)
+        describe(net, sampled, torch.cat((landmarks.amin(1), landmarks.amax(1)), 1), landmarks)
     return shapes, macs
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from oneshot.convert.fold import fold
 from oneshot.convert.rewrites import split_concats, store_half, strip_traces
+from oneshot.models.boxcode import decode_boxes
 from oneshot.models.network import OneShotNet
 from oneshot.models.one_pass import coarse_landmarks, decode, describe
 from oneshot.models.sampling import Places, places_of
@@ -53,7 +54,8 @@ class _PerFace(nn.Module):
         sampled: tuple[Tensor, ...],
     ) -> tuple[Tensor, Tensor]:
         places = Places(slots, pictures, columns)
-        return describe(self.net, sampled, coarse_landmarks(raw, points, strides), places)
+        boxes = decode_boxes(raw[:, :4], points, strides)
+        return describe(self.net, sampled, boxes, coarse_landmarks(raw, points, strides), places)
 
 
 def export_onnx(

@@ -18,18 +18,26 @@ AGREES = math.cos(math.radians(50))
 """Cosine of the most that coarse landmarks may be turned from the direction to be where corrections start."""
 
 
-def upright(landmarks: Tensor, template: Tensor) -> Tensor:
-    """The transform (N, 4) that lays the template at landmarks' (N, 5, 2) centre and size, not turned."""
-    return turned(landmarks, template, landmarks.new_tensor([[1.0, 0.0]]))
+BOX_SIDE = 4.07
+"""Square root of a box's area over the root mean square distance of the five landmarks from their centre."""
 
 
-def turned(landmarks: Tensor, template: Tensor, direction: Tensor) -> Tensor:
+def upright(boxes: Tensor, template: Tensor) -> Tensor:
+    """The transform (N, 4) that lays the template into boxes (N, 4), not turned.
+
+    Boxes, since landmarks regressed between two readings of a face have neither its centre nor its size.
+    """
+    return turned(boxes, template, boxes.new_tensor([[1.0, 0.0]]))
+
+
+def turned(boxes: Tensor, template: Tensor, direction: Tensor) -> Tensor:
     """The same transform (N, 4), turned so that the face's right points along `direction` (N, 2), unit."""
-    with torch.autocast(landmarks.device.type, enabled=False):
+    with torch.autocast(boxes.device.type, enabled=False):
         middle = template.mean(0)
-        centre = landmarks.mean(1)
-        size = (landmarks - centre.unsqueeze(1)).flatten(1).norm(dim=1, keepdim=True)
-        x, y = (direction * (size / (template - middle).norm())).split(1, 1)
+        centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+        side = (boxes[:, 2:] - boxes[:, :2]).prod(1, keepdim=True).clamp(min=1e-6).sqrt()
+        spread = (template - middle).square().sum(1).mean().sqrt()
+        x, y = (direction * (side / (BOX_SIDE * spread))).split(1, 1)
         moved = torch.cat((x * middle[0] - y * middle[1], x * middle[1] + y * middle[0]), 1)
         return torch.cat((x, -y, centre - moved), 1)
 

@@ -76,24 +76,24 @@ class OneShotNet(nn.Module):
         """`thinned` of images (B, 3, H, W), with no more of the backbone run than it takes."""
         return self.thinned(images, *self.backbone.fine(images))
 
-    def look(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:
-        """Logits (N, DIRECTIONS) of which way up faces are, from where their landmarks (N, 5, 2) lie."""
+    def look(self, sampled: tuple[Tensor, ...], boxes: Tensor, places: Places | None = None) -> Tensor:
+        """Logits (N, DIRECTIONS) of which way up the faces in boxes (N, 4), pixels, are."""
         assert self.direction is not None
-        transform = upright(landmarks, self.template.landmarks)
+        transform = upright(boxes, self.template.landmarks)
         coarse = self.coarse_samples(sampled, by_slot(transform, places), self.template.wide14)
         return self.direction(by_face(coarse, places))
 
-    def turn(self, landmarks: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+    def turn(self, boxes: Tensor, landmarks: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Landmarks (N, 5, 2) from which corrections start, by faces' directions (N, 2), and which are sure.
 
-        Coarse landmarks that are turned otherwise than the face make way for the template at their place.
+        Coarse landmarks that are turned otherwise than the face make way for the template in its box (N, 4).
         """
         length = vector.norm(dim=1, keepdim=True)
         direction = vector / length.clamp(min=1e-6)
         template = self.template.landmarks
         own = direction_of(template_to_image(landmarks, template))
         agree = (own * direction).sum(1) > AGREES
-        instead = apply_similarity(turned(landmarks, template, direction), template)
+        instead = apply_similarity(turned(boxes, template, direction), template)
         return torch.where(agree.view(-1, 1, 1), landmarks, instead), length[:, 0] > DECIDED
 
     def refine(self, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None) -> Tensor:

@@ -43,23 +43,31 @@ def coarse_landmarks(raw: Tensor, points: Tensor, strides: Tensor) -> Tensor:
 
 
 def describe(
-    net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None
+    net: OneShotNet,
+    sampled: tuple[Tensor, ...],
+    boxes: Tensor,
+    landmarks: Tensor,
+    places: Places | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The per-face half: coarse landmarks (N, 5, 2) to refined ones and embeddings (N, 1000).
+    """The per-face half: boxes (N, 4), coarse landmarks (N, 5, 2) to refined ones, embeddings (N, 1000).
 
     A face of which it cannot be told which way up it is has an embedding of zeros: like nobody's.
     """
-    landmarks, decided = refined(net, sampled, landmarks, places)
+    landmarks, decided = refined(net, sampled, boxes, landmarks, places)
     return landmarks, net.embed(sampled, landmarks, places) * decided
 
 
 def refined(
-    net: OneShotNet, sampled: tuple[Tensor, ...], landmarks: Tensor, places: Places | None = None
+    net: OneShotNet,
+    sampled: tuple[Tensor, ...],
+    boxes: Tensor,
+    landmarks: Tensor,
+    places: Places | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Coarse landmarks (N, 5, 2) turned and corrected, and (N, 1): 1 where the way up is sure, else 0."""
     decided = landmarks.new_ones(len(landmarks), 1)
     if net.direction is not None:
-        landmarks, sure = net.turn(landmarks, vector_of(net.look(sampled, landmarks, places)))
+        landmarks, sure = net.turn(boxes, landmarks, vector_of(net.look(sampled, boxes, places)))
         decided = sure.to(landmarks.dtype).unsqueeze(1)
     for _ in range(net.config.refinements):
         landmarks = net.refine(sampled, landmarks, places)
@@ -103,7 +111,10 @@ def one_pass(
     coarse = coarse_landmarks(cells.raw[which, rows], cells.points[rows], cells.strides[rows])
     places = places_of(which, len(images))
     if embed:
-        landmarks, embeddings = describe(net, sampled, coarse, places)
+        landmarks, embeddings = describe(net, sampled, boxes, coarse, places)
     else:
-        landmarks, embeddings = refined(net, sampled, coarse, places)[0], coarse.new_zeros(len(rows), 0)
+        landmarks, embeddings = (
+            refined(net, sampled, boxes, coarse, places)[0],
+            coarse.new_zeros(len(rows), 0),
+        )
     return boxes, scores, landmarks, embeddings, which

@@ -48,7 +48,9 @@ def detection_figures(
             cells, sampled = decode(net, image)
         rows = suppress(cells.boxes[0], cells.scores[0], 0.02, 0.45, 200)
         coarse = coarse_landmarks(cells.raw[0, rows], cells.points[rows], cells.strides[rows])
-        final, decided = refined(net, sampled, coarse) if len(rows) else (coarse, coarse[:, 0, :1])
+        final, decided = coarse, coarse[:, 0, :1]
+        if len(rows):
+            final, decided = refined(net, sampled, cells.boxes[0, rows], coarse)
         truth = torch.from_numpy(np.asarray(scene.labels.boxes, np.float32)).view(-1, 4)
         ignore = torch.from_numpy(np.asarray(scene.labels.ignore, np.float32)).view(-1, 4)
         free = torch.ones(len(truth), dtype=torch.bool)

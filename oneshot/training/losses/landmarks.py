@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from oneshot.models.boxcode import anchor_points, decode_landmarks, flatten_levels
-from oneshot.models.direction import AGREES, classes_of, direction_of, turned, vector_of
+from oneshot.models.direction import AGREES, BOX_SIDE, classes_of, direction_of, turned, vector_of
 from oneshot.models.network import OneShotNet
 from oneshot.models.sampling import Template, apply_similarity, template_to_image
 from oneshot.training.assign import Assignment, FaceTargets
@@ -14,6 +14,9 @@ from oneshot.training.losses.identity import landmark_loss
 
 COARSE_NOISE = (0.2, 0.18)
 """Largest noise of a point and of all five together that the refinement learns to take back."""
+
+BOX_NOISE = 0.08
+"""Deviation of a box's place, of its side, and of the logarithm of its size."""
 
 SMALLEST = 10.0
 """Pixels: the square root of a face's box, below which its landmarks are not corrected in training."""
@@ -38,32 +41,78 @@ def scene_landmarks(
         thin: `OneShotNet.thinned` maps of the scenes. raw: the head's outputs for them.
         faces: how many of each scene. corrections: how many in a row, each mends what the one before left.
     """
-    boxes = targets.boxes
-    size = (boxes[..., 2:] - boxes[..., :2]).prod(-1).sqrt()
+    size = (targets.boxes[..., 2:] - targets.boxes[..., :2]).prod(-1).sqrt()
     usable = targets.valid & (targets.landmark_valid > 0).all(-1) & (size >= SMALLEST)
     rows, chosen = pick_faces(usable, faces, rng)
     if not bool(chosen.any()):
         return {}
-    template: Template = net.template
-    truth, counts = (t.flatten(0, 1)[rows] for t in (targets.landmarks, targets.landmark_valid))
+    truth, counts, box = (
+        t.flatten(0, 1)[rows] for t in (targets.landmarks, targets.landmark_valid, targets.boxes)
+    )
     coarse = coarse_landmarks([level.detach() for level in raw], assignment, targets).flatten(0, 1)[rows]
     near = lies_near(coarse, truth)
     coarse = torch.where(near.view(-1, 1, 1), coarse, jitter_landmarks(truth, rng, *COARSE_NOISE))
+    return placing_losses(net, thin, jitter_boxes(box, rng), coarse, truth, counts, chosen, corrections, rng)
+
+
+def crop_landmarks(
+    net: OneShotNet, views: Tensor, truth: Tensor, corrections: int, rng: torch.Generator
+) -> dict[str, Tensor]:
+    """The same losses of views (B, 3, S, S) of one face each, RGB 0..255, with true landmarks (B, 5, 2)."""
+    with torch.no_grad():
+        fine = net.backbone.fine(views)
+    thin = net.thinned(views, *fine)
+    # A face's box from its points, as if upright: its middle is a little above theirs.
+    centre = truth.mean(1)
+    spread = (truth - centre.unsqueeze(1)).square().sum(2).mean(1, keepdim=True).sqrt()
+    up = (truth[:, :2].mean(1) - truth[:, 3:].mean(1)) / (3.3 * spread)
+    middle, half = centre + 0.27 * spread * up, spread * (BOX_SIDE / 2)
+    boxes = jitter_boxes(torch.cat((middle - half, middle + half), 1), rng)
+    coarse = jitter_landmarks(truth, rng, *COARSE_NOISE)
+    every = truth.new_ones(len(truth), 5)
+    return placing_losses(net, thin, boxes, coarse, truth, every, every[:, 0] > 0, corrections, rng)
+
+
+def jitter_boxes(boxes: Tensor, rng: torch.Generator) -> Tensor:
+    """Boxes (N, 4) as a head would give them: a little beside and of another size."""
+    noise = torch.randn(len(boxes), 3, generator=rng).to(boxes) * BOX_NOISE
+    size = boxes[:, 2:] - boxes[:, :2]
+    side = size.prod(1, keepdim=True).sqrt()
+    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2 + noise[:, :2] * side, size / 2 * noise[:, 2:].exp()
+    return torch.cat((centre - half, centre + half), 1)
+
+
+def placing_losses(
+    net: OneShotNet,
+    thin: tuple[Tensor, ...],
+    boxes: Tensor,
+    coarse: Tensor,
+    truth: Tensor,
+    counts: Tensor,
+    chosen: Tensor,
+    corrections: int,
+    rng: torch.Generator,
+) -> dict[str, Tensor]:
+    """Losses of directions read in boxes (N, 4) and of corrections from coarse landmarks (N, 5, 2).
+
+    counts: (N, 5), how much each true point counts. chosen: (N,) bool, the faces that count at all.
+    """
+    template: Template = net.template
     true_direction = direction_of(template_to_image(truth, template.landmarks))
     losses: dict[str, Tensor] = {}
     start = coarse
     if net.direction is not None:
-        logits = net.look(thin, coarse)
+        logits = net.look(thin, boxes)
         wanted = classes_of(true_direction[chosen])
         losses["direction"] = F.cross_entropy(logits[chosen].float(), wanted)
         vector = vector_of(logits.detach())
         right = (F.normalize(vector, dim=1) * true_direction).sum(1, keepdim=True) > AGREES
         # The head's points are kept or replaced as at run time, were the direction decided rightly.
-        start = net.turn(coarse, torch.where(right, vector, true_direction))[0]
+        start = net.turn(boxes, coarse, torch.where(right, vector, true_direction))[0]
         spun = torch.rand(len(start), 1, generator=rng).to(start) * 0.8 - 0.4
         x, y = true_direction.split(1, 1)
         about = torch.cat((x * spun.cos() - y * spun.sin(), x * spun.sin() + y * spun.cos()), 1)
-        instead = apply_similarity(turned(coarse, template.landmarks, about), template.landmarks)
+        instead = apply_similarity(turned(boxes, template.landmarks, about), template.landmarks)
         swap = torch.rand(len(start), 1, 1, generator=rng).to(start) < FROM_TEMPLATE
         start = torch.where(swap, instead, start)
     found = []

@@ -14,15 +14,17 @@ from oneshot.models.weights import load_network
 from oneshot.training.assign import Assignment, FaceTargets, assign
 from oneshot.training.config import TrainConfig
 from oneshot.training.data.compose import SceneConfig
+from oneshot.training.data.crops import load_crops, split_by_person
 from oneshot.training.data.pool import load_pool, turned_validation
 from oneshot.training.data.scenes import SceneBatch, SceneBatches, scene_loader
+from oneshot.training.data.views import make_views
 from oneshot.training.losses.detection import (
     DETECTION_WEIGHTS,
     IMITATION_WEIGHTS,
     detection_losses,
     imitation_losses,
 )
-from oneshot.training.losses.landmarks import scene_landmarks
+from oneshot.training.losses.landmarks import crop_landmarks, scene_landmarks
 from oneshot.training.precision import autocast
 from oneshot.training.validation import detection_figures
 
@@ -61,6 +63,8 @@ class DetectionStage:
         if config.head_teacher is not None:
             self.teacher = load_network(Path(config.head_teacher))[0].to(self.device).requires_grad_(False)
             self.teacher.to(memory_format=torch.channels_last)
+        if config.network.direction:
+            self.crops = split_by_person(load_crops(Path(config.data)))[0]
         self.loader: Iterator[SceneBatch] = iter(())
         self.next_step = -1
 
@@ -126,7 +130,22 @@ class DetectionStage:
                 config.corrections,
                 rng,
             )
+            for views, truth in self.any_way(step, rng):
+                for name, value in crop_landmarks(net, views, truth, config.corrections, rng).items():
+                    losses[f"crop_{name}"] = losses.get(f"crop_{name}", 0) + value / len(config.canvases)
         return {name: config.weight_landmarks * value for name, value in losses.items()}
+
+    def any_way(self, step: int, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Views of one step's crops turned over the whole circle, an equal part on each of the canvases."""
+        config = self.config
+        rows = torch.randint(len(self.crops), (config.batch,), generator=rng)
+        parts = zip(rows.chunk(len(config.canvases)), config.canvases, config.scales, strict=True)
+        for part, canvas, scales in parts:
+            pixels, landmarks = self.crops.pixels[part], self.crops.landmarks[part]
+            views, truth = make_views(
+                pixels.to(self.device), landmarks.to(self.device), canvas, scales, rng, any_way=True
+            )
+            yield views.contiguous(memory_format=torch.channels_last), truth
 
     def evaluate(self, net: OneShotNet) -> dict[str, float]:
         """AP50 and landmark errors on the held-out photos, upright and turned ones."""
