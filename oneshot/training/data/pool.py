@@ -24,7 +24,7 @@ from oneshot.training.data.warp import Array, Labels, boxes_from_landmarks
 CROP_SCALE = 88 / 112  # crop pixels per template pixel (data README)
 VALIDATION_SHARE = 0.05
 HIDDEN = 0.5  # what a point on the far side of a turned face counts for: its place is a convention
-SCENES_TWICE = 2  # how often a photo of scenes_train comes for one of turned_train, whose faces are larger
+SCENES_OFTEN = 3  # how often a photo of scenes_train comes for one of turned_train, whose faces are larger
 # crops of these sources were cut from scenes_train, whose held-out part they would give away
 SCENE_SOURCES = ("mask", "ilc", "web")
 
@@ -100,7 +100,7 @@ def load_pool(data: Path) -> tuple[ScenePool, list[Photo]]:
     training, validation = split(load_photos(data / "scenes_train.tar", data / "scenes_train.json"))
     turned = data / "turned_train.tar"
     if turned.exists():
-        training = training * SCENES_TWICE + split(load_photos(turned, turned.with_suffix(".json")))[0]
+        training = training * SCENES_OFTEN + split(load_photos(turned, turned.with_suffix(".json")))[0]
     negatives = [Photo(name, encoded, Labels.none()) for name, encoded in _read_tar(data / "negatives.tar")]
     return ScenePool(training, negatives, load_crops(data)), validation
 
