@@ -49,9 +49,12 @@ def test_the_variants_say_what_they_are_of() -> None:
 
 
 def test_a_shape_with_every_option_exports(tmp_path: Path) -> None:
-    torch.manual_seed(2)
+    torch.manual_seed(3)
     net = OneShotNet(NetworkConfig(stem=16, share3x3=0.125, thin=(8, 32), deep_blocks=3)).eval()
-    torch.nn.init.normal_(net.head.out[0].weight, std=0.5)  # type: ignore[arg-type]
+    weight = net.head.out[0].weight
+    assert isinstance(weight, torch.Tensor)
+    torch.nn.init.normal_(weight, std=0.5)
+    weight.detach()[4] *= 100  # fp16 must not change which cells score best
     export_onnx(net, tmp_path / "net.onnx", rank.INFO)
     picture = image(64, 96)
     got = OnnxBackend(tmp_path / "net.onnx", threads=1).run(picture, 0.0, 0.45, 3)
