@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _common(commands.add_parser("cfp", help="frontal faces and profiles, landmarks on both"))
     _pipelines(command, "oneshot").set_defaults(command=run_cfp)
     command = commands.add_parser("rotation", help="faces turned in the picture's plane, by all angles")
-    _pipelines(_common(command, side=320, every=10), "oneshot")
+    _pipelines(_common(command, side=320, every=20), "oneshot")
     command.add_argument("--pairs", type=_positive, help="how many of LFW's pairs, in place of --every")
     command.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures by angle")
     command.set_defaults(command=run_rotation)
