@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from oneshot.crop import crop
-from oneshot.errors import explained
+from oneshot.errors import OneShotError, explained
 from oneshot.evaluation import (
     accuracy,
     cfp,
@@ -337,7 +337,7 @@ def run_rotation(args: argparse.Namespace) -> dict[str, Any]:
 def _built(
     args: argparse.Namespace, keep: int | None = None
 ) -> tuple[dict[str, pipelines.Pipeline], dict[str, str]]:
-    """The pipelines asked for, and why some could not be built."""
+    """The pipelines asked for, and why some could not be built; OneShotError if none could."""
     settings = pipelines.Settings(
         side=args.side,
         threads=args.threads or 1,
@@ -348,7 +348,10 @@ def _built(
         peers=references.peers_folder(args.peers),
         models=args.models or args.data / ".." / "models",
     )
-    return pipelines.build(args.pipelines, settings)
+    built, absent = pipelines.build(args.pipelines, settings)
+    if not built:
+        raise OneShotError(next(iter(absent.values())))
+    return built, absent
 
 
 def _progress(name: str) -> accuracy.Progress:
