@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from oneshot.errors import explained
+from oneshot.errors import OneShotError, explained
 from oneshot.evaluation import (
     accuracy,
     cfp,
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _common(commands.add_parser("cfp", help="frontal faces and profiles, landmarks on both"))
     _pipelines(command, "oneshot").set_defaults(command=run_cfp)
     command = commands.add_parser("rotation", help="faces turned in the picture's plane, by all angles")
-    _pipelines(_common(command, side=320, every=10), "oneshot")
+    _pipelines(_common(command, side=320, every=20), "oneshot")
     command.add_argument("--pairs", type=_positive, help="how many of LFW's pairs, in place of --every")
     command.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures by angle")
     command.set_defaults(command=run_rotation)
@@ -337,7 +337,7 @@ def run_rotation(args: argparse.Namespace) -> dict[str, Any]:
 def _built(
     args: argparse.Namespace, keep: int | None = None
 ) -> tuple[dict[str, pipelines.Pipeline], dict[str, str]]:
-    """The pipelines asked for, and why some could not be built."""
+    """The pipelines asked for, and why some could not be built; OneShotError if none could."""
     settings = pipelines.Settings(
         side=args.side,
         threads=args.threads or 1,
@@ -348,7 +348,10 @@ def _built(
         peers=references.peers_folder(args.peers),
         models=args.models or args.data / ".." / "models",
     )
-    return pipelines.build(args.pipelines, settings)
+    built, absent = pipelines.build(args.pipelines, settings)
+    if not built:
+        raise OneShotError(next(iter(absent.values())))
+    return built, absent
 
 
 def _progress(name: str) -> accuracy.Progress:

@@ -21,7 +21,7 @@ from oneshot.evaluation.data import Pairs, TarImages, cfp_set
 from oneshot.evaluation.lfw import NO_LANDMARKS, central_face, stacked
 from oneshot.evaluation.pipelines import OnePass, Pipeline, network
 from oneshot.evaluation.pose import Measure
-from oneshot.evaluation.verification import cosine, verify
+from oneshot.evaluation.verification import cosine, missed, undecided, verify
 from oneshot.inference.predictor import OneShot
 from oneshot.types import Detected, Faces, Image
 
@@ -133,14 +133,12 @@ def figures(
             "missed_pairs": found.missed_pairs,
             "pairs": found.pairs,
         }
-    missed = np.asarray(np.isnan(embeddings).any(1))
-    undecided = np.asarray(~embeddings.any(1))
     for pose in POSES:
         mine = photos.pose == pose
         result[pose] = {
             "photos": int(mine.sum()),
-            "missed": int(missed[mine].sum()),
-            "undecided": int(undecided[mine].sum()),
+            "missed": int(missed(embeddings[mine]).sum()),
+            "undecided": int(undecided(embeddings[mine]).sum()),
             "landmark_error": {
                 name: landmark_errors(photos, points, mine) for name, points in landmarks.items()
             },

@@ -22,20 +22,27 @@ RATES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4)
 
 
 @contextmanager
-def _figure(path: Path, title: str, legend: str = "upper right") -> Iterator[Any]:
-    """A figure's axes; the figure is written under its name when the block is left without an error."""
+def _written(path: Path, height: float = 5) -> Iterator[Any]:
+    """An empty figure, written under its name when the block is left without an error."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise OneShotError(f"{path}: needs {error.name}; pip install 'oneshot-face[demo]' to plot") from None
-    figure = Figure(figsize=(6, 5), layout="constrained")
-    axes: Any = figure.add_subplot(title=title)
-    yield axes
-    axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc=legend)
+    figure = Figure(figsize=(6, height), layout="constrained")
+    yield figure
     with replacing(path) as partial:
         figure.savefig(partial, dpi=120)
+
+
+@contextmanager
+def _figure(path: Path, title: str, legend: str = "upper right") -> Iterator[Any]:
+    """The axes of a figure that holds nothing else."""
+    with _written(path) as figure:
+        axes: Any = figure.add_subplot(title=title)
+        yield axes
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc=legend)
 
 
 def plot_det(path: Path, curves: Curves, title: str = "") -> None:
@@ -84,21 +91,21 @@ def plot_accuracy(path: Path, points: Mapping[str, tuple[float, float]], title: 
         axes.set(xscale="log", xlabel="ms a picture", ylabel="LFW accuracy, end to end (%)")
 
 
-def plot_rotation(
-    path: Path, turns: Mapping[str, Mapping[str, Mapping[str, float]]], title: str = ""
-) -> None:
-    """How faces fare that are turned: by pipeline, rows by angle (see `rotation.figures`), a colour each.
+TURNED = {"tar": "same person accepted", "lost": "no face found", "strangers": "strangers accepted"}
+"""What is drawn of `rotation.figures`."""
 
-    Solid: the same person accepted. Dashed: no face found. Dotted: strangers accepted.
-    """
-    kinds = (("tar", "-", "same person"), ("lost", "--", "no face"), ("strangers", ":", "strangers"))
-    with _figure(path, title, "center right") as axes:
-        for number, (name, by_angle) in enumerate(turns.items()):
-            angles = [float(angle) for angle in by_angle]
-            for key, style, what in kinds:
-                values = [row[key] for row in by_angle.values()]
-                axes.plot(angles, values, style, color=f"C{number}", label=f"{name}: {what}")
-        axes.set(xlabel="turned by (degrees)", ylabel="%", ylim=(-3, 103), xticks=range(0, 361, 45))
+
+def plot_rotation(path: Path, turns: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """How faces fare that are turned, a line a pipeline: by its name, figures by angle."""
+    with _written(path, height=7) as figure:
+        for axes, (key, title) in zip(figure.subplots(3, sharex=True), TURNED.items(), strict=True):
+            for name, by_angle in turns.items():
+                angles = [float(angle) for angle in by_angle]
+                axes.plot(angles, [row[key] for row in by_angle.values()], label=name)
+            axes.grid(alpha=0.3)
+            axes.set(title=title, ylabel="%", ylim=(-3, 103), xticks=range(0, 361, 45))
+        axes.set_xlabel("photo turned by (degrees)")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
 def plot_front(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from oneshot.evaluation.data import Pairs
 from oneshot.evaluation.lfw import central_face, stacked
-from oneshot.evaluation.verification import all_pairs_thresholds, cosine, tar_at
+from oneshot.evaluation.verification import all_pairs_thresholds, cosine, missed, tar_at, undecided
 from oneshot.types import Faces, Image
 
 Floats = NDArray[np.floating]
@@ -122,8 +122,8 @@ def _at(turns: Turns, place: int, pairs: Pairs, threshold: float) -> dict[str, f
     eyes = np.linalg.norm(turns.landmarks[0, :, 0] - turns.landmarks[0, :, 1], axis=1)
     off = (off / eyes)[~np.isnan(off)]
     return {
-        "lost": 100 * float(np.isnan(here).any(1).mean()),
-        "undecided": 100 * float((~here.any(1)).mean()),
+        "lost": 100 * float(missed(here).mean()),
+        "undecided": 100 * float(undecided(here).mean()),
         "misread": 100 * float((off > MISREAD).mean()) if len(off) else float("nan"),
         "tar": 100 * tar_at(threshold, genuine),
         "strangers": 100 * strangers_accepted(here, pairs.people, threshold),

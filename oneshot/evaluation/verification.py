@@ -27,6 +27,16 @@ FARS = ("1e-2", "1e-3", "0")
 """What LFW's 3,000 impostor pairs can measure: at 1e-3 three of them are accepted, at 0 none."""
 
 
+def missed(embeddings: Floats) -> NDArray[np.bool_]:
+    """(P,): which of (P, D) stand for photos in which no face was found."""
+    return np.asarray(np.isnan(embeddings).any(1))
+
+
+def undecided(embeddings: Floats) -> NDArray[np.bool_]:
+    """(P,): which of (P, D) stand for faces that were found and not described."""
+    return np.asarray((embeddings == 0).all(1))
+
+
 def cosine(first: Floats, second: Floats) -> Floats:
     """(P, D), (P, D) of any length → (P,); NaN where either row is NaN (no face), 0 where one is zeros."""
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
@@ -168,7 +178,7 @@ def all_pairs_thresholds(
     N photos make about N²/2 pairs: 29 million for the photos of LFW's pairs, so that 1e-5 still means 290
     of them.
     """
-    found = ~np.isnan(embeddings).any(1) & embeddings.any(1)
+    found = ~missed(embeddings) & ~undecided(embeddings)
     rows = np.ascontiguousarray(embeddings[found], np.float32)
     _, person = np.unique(np.asarray(people)[found], return_inverse=True)
     parts = []

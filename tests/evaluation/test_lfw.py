@@ -69,6 +69,7 @@ def test_joined_is_the_mean_direction_of_what_is_there() -> None:
     assert joined([x, y]) == pytest.approx(np.array([1, 1]) / np.sqrt(2))
     assert joined([x, missed]) == pytest.approx(x)
     assert np.isnan(joined([missed, missed])).all()
+    assert joined([np.zeros(2), np.zeros(2)]).tolist() == [0, 0]  # undecided in both views
 
 
 def test_run_takes_the_central_face_and_marks_what_was_missed() -> None:

@@ -53,6 +53,21 @@ def test_curves_go_through_their_equal_error_rates(tmp_path: Path, drawn: list[A
         assert 100 - tar[np.argmin(np.abs(far + tar - 100))] == pytest.approx(100 * eer, abs=2)
 
 
+def test_rotation_has_a_panel_a_figure_and_a_line_a_pipeline(tmp_path: Path, drawn: list[Any]) -> None:
+    turns = {
+        name: {str(angle): {"tar": 100 - angle, "lost": k * angle, "strangers": k} for angle in (0, 15)}
+        for k, name in enumerate(("x", "y"))
+    }
+    plots.plot_rotation(tmp_path / "r.png", turns)
+    assert cv2.imread(str(tmp_path / "r.png")) is not None
+    found = [lines(axes) for axes in drawn]
+    assert [[list(line) for line in panel["y"]] for panel in found] == [
+        [[0, 15], [100, 85]],
+        [[0, 15], [0, 15]],
+        [[0, 15], [1, 1]],
+    ]
+
+
 def test_times_and_accuracy(tmp_path: Path, drawn: list[Any]) -> None:
     rows = [{"pipeline": p, "faces": n, "ms": n * k} for p, k in (("x", 2), ("y", 3)) for n in (5, 1)]
     plots.plot_times(tmp_path / "t.png", rows)

@@ -9,8 +9,10 @@ from oneshot.evaluation.verification import (
     cosine,
     equal_error_rate,
     fold_accuracies,
+    missed,
     roc,
     tar_at,
+    undecided,
     verify,
 )
 from oneshot.gallery.thresholds import threshold_at_far
@@ -31,6 +33,13 @@ def test_cosine_is_row_by_row_and_nan_where_a_face_is_missing() -> None:
     first = np.array([[1, 0], [0.6, 0.8], [NAN, NAN]])
     second = np.array([[0, 1], [0.6, 0.8], [1, 0]])
     assert np.allclose(cosine(first, second), [0, 1, NAN], equal_nan=True)
+
+
+def test_an_undecided_face_is_like_nobody_and_not_missed() -> None:
+    rows = np.array([[0.0, 0], [NAN, NAN], [0.6, 0.8]])
+    assert cosine(rows[[0, 0]], rows[[2, 0]]).tolist() == [0, 0]
+    assert undecided(rows).tolist() == [True, False, False]
+    assert missed(rows).tolist() == [False, True, False]
 
 
 def test_threshold_at_far_accepts_exactly_the_allowed_number() -> None:
@@ -137,9 +146,10 @@ def test_all_pairs_thresholds_agree_with_the_plain_definition() -> None:
     rows = rng.normal(size=(700, 8)).astype(np.float32)  # more rows than one chunk
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     people = [f"p{i % 90}" for i in range(700)]
-    with_missed = np.concatenate((rows, np.full((1, 8), NAN, np.float32)))
+    # Neither a missed face nor ten undecided ones, alike to nobody, make strangers look rarer.
+    with_missed = np.concatenate((rows, np.full((1, 8), NAN, np.float32), np.zeros((10, 8), np.float32)))
     scores = [rows[i] @ rows[j] for i in range(700) for j in range(i + 1, 700) if people[i] != people[j]]
-    result = all_pairs_thresholds(with_missed, [*people, "missed"], ("1e-2", "1e-3"))
+    result = all_pairs_thresholds(with_missed, [*people, "missed", *"abcdefghij"], ("1e-2", "1e-3"))
     for far in ("1e-2", "1e-3"):
         # A matrix product and a dot product round differently, hence a pair more or less.
         allowed = int(float(far) * len(scores))

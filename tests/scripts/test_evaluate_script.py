@@ -326,6 +326,8 @@ def test_bad_input_is_one_sentence_and_exit_2(
         (["lfw"], "lfw_pairs.txt"),
         (["pose"], "pose.json"),
         (["detection", "--json", str(tmp_path / "no" / "x.json")], "no"),
+        (["cfp"], "cfp_eval.json"),
+        (["identification", "--weights", str(tmp_path / "none.onnx"), "--pipelines", "oneshot"], "none.onnx"),
     ):
         assert script.main([options[0], "--data", str(folder), *options[1:]]) == 2
         error = capsys.readouterr().err
