@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning, TwoStage
-from oneshot.files import check_writable, replacing
+from oneshot.files import check_writable, writing
 from oneshot.gallery.cipher import secret_from
 from oneshot.gallery.gallery import is_kept
 from oneshot.gallery.thresholds import FAR, threshold_at
@@ -89,8 +89,7 @@ def annotate(
         sink = stack.enter_context(VideoSink(out, source.fps or 25.0)) if out else None
         if sink and sink.picture and not source.still:
             raise OneShotError(f"{out}: a picture cannot hold {source.name}; end the name in .mp4")
-        partial = stack.enter_context(replacing(json_path)) if json_path else None
-        lines = stack.enter_context(partial.open("w", encoding="utf-8")) if partial else None
+        lines = stack.enter_context(writing(json_path)) if json_path else None
         advance = _progress(stack, source.total)
         try:
             for frame in source:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from oneshot.album.index import Album
 from oneshot.errors import OneShotError
-from oneshot.files import replacing
+from oneshot.files import writing
 from oneshot.media.images import read_image
 from oneshot.types import Floats, Image
 
@@ -99,11 +99,10 @@ def write_page(
             title = "Seen once" if number < 0 else f"Person {number + 1}"
             sections.append(_section(album, title, rows))
     title = html.escape(str(album.folder))
-    with replacing(out / "index.html") as partial:
-        partial.write_text(
+    with writing(out / "index.html") as page:
+        page.write(
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
-            f"<style>{STYLE}</style>\n<h1>{title}</h1>\n{''.join(sections)}</html>\n",
-            encoding="utf-8",
+            f"<style>{STYLE}</style>\n<h1>{title}</h1>\n{''.join(sections)}</html>\n"
         )
     return failures
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
 from oneshot import OneShot, OneShotError, read_image
 from oneshot.cli.common import ERR, FILE, OUT, counted, listed, open_model, progress, with_model
 from oneshot.evaluation.report import write_json
-from oneshot.files import check_writable
+from oneshot.files import check_writable, is_stdout
 from oneshot.gallery.calibration import Interval, Rate, identification_rates, verification_rates
 from oneshot.gallery.folders import people_in
 from oneshot.types import Floats
@@ -50,12 +51,13 @@ def calibrate(folder: Path, fars: str, json_path: Path | None, **options: Any) -
         raise OneShotError(f"{folder}: no face found in any of its photos; give photos that show faces")
     pairs = verification_rates(embeddings, names, rates)
     searches = identification_rates(embeddings, names, rates)
-    OUT.print(
+    say = ERR if is_stdout(json_path) else OUT
+    say.print(
         f"{counted(len(people), 'person', 'people')}, {counted(len(names), 'photo')}, "
         f"{missed} without a face (counted as misses)"
     )
-    _print("Two photos compared", "TAR", pairs)
-    _print("A photo searched for among all people, first place", "DIR", searches)
+    _print(say, "Two photos compared", "TAR", pairs)
+    _print(say, "A photo searched for among all people, first place", "DIR", searches)
     if json_path:
         write_json(
             json_path,
@@ -96,7 +98,7 @@ def _embeddings(model: OneShot, photos: Sequence[Path]) -> tuple[Floats, int]:
     return np.array([none if row is None else row for row in rows]), sum(row is None for row in rows)
 
 
-def _print(title: str, true_rate: str, rates: Sequence[Rate]) -> None:
+def _print(say: Console, title: str, true_rate: str, rates: Sequence[Rate]) -> None:
     table = Table(title=title, title_justify="left")
     for column in ("FAR", "threshold", "95 %", true_rate, "95 % "):
         table.add_column(column, justify="right", no_wrap=True)
@@ -108,10 +110,10 @@ def _print(title: str, true_rate: str, rates: Sequence[Rate]) -> None:
             _number(100 * rate.true_rate, 1),
             _range((100 * rate.true_interval[0], 100 * rate.true_interval[1]), 1),
         )
-    OUT.print(table)
+    say.print(table)
     for rate in rates:
         if rate.note:
-            OUT.print(f"FAR {rate.far:g}: {rate.note}", soft_wrap=True)
+            say.print(f"FAR {rate.far:g}: {rate.note}", soft_wrap=True)
 
 
 def _number(value: float, digits: int) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from oneshot import Faces, OneShot, OneShotError, read_image
 from oneshot.cli.common import (
+    ERR,
     FILE,
     OUT,
     open_gallery,
@@ -19,7 +20,7 @@ from oneshot.cli.common import (
     with_model,
     with_threshold,
 )
-from oneshot.files import replacing
+from oneshot.files import is_stdout, writing
 from oneshot.media.video import Frame
 from oneshot.watch.records import records
 
@@ -41,10 +42,10 @@ def identify(photos: tuple[Path, ...], json_path: Path | None, **options: Any) -
     """
     model = open_model(options)
     threshold = threshold_from(options, model)
+    say = ERR if is_stdout(json_path) else OUT
     with ExitStack() as stack:
         gallery = stack.enter_context(open_gallery(options, model))
-        partial = stack.enter_context(replacing(json_path)) if json_path else None
-        lines = stack.enter_context(partial.open("w", encoding="utf-8")) if partial else None
+        lines = stack.enter_context(writing(json_path)) if json_path else None
         for number, photo in enumerate(photos):
             image = read_image(photo)
             faces = model(image)
@@ -60,7 +61,7 @@ def identify(photos: tuple[Path, ...], json_path: Path | None, **options: Any) -
                 similarity = f"{match.similarity:.2f}" if len(gallery) else "-"
                 place = (box[0], box[1], box[2] - box[0], box[3] - box[1])
                 table.add_row(match.name or "unknown", similarity, *(f"{v:.0f}" for v in place))
-            OUT.print(table if len(faces) else f"{photo}: no face found", soft_wrap=not len(faces))
+            say.print(table if len(faces) else f"{photo}: no face found", soft_wrap=not len(faces))
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import click
 import cv2
+from rich.console import Console
 from rich.table import Table
 
 from oneshot import Faces, Gallery, OneShot, OneShotError
@@ -28,7 +29,7 @@ from oneshot.cli.common import (
     with_model,
     with_threshold,
 )
-from oneshot.files import check_writable, replacing
+from oneshot.files import check_writable, is_stdout, replacing, writing
 from oneshot.media.draw import draw
 from oneshot.media.sound import add_sound
 from oneshot.media.video import Frame, VideoSink, frames
@@ -119,7 +120,7 @@ def watch(
         with replacing(sheet) as partial:
             if not cv2.imwrite(str(partial), contact_sheet(tracks, first, last, taken.name)):
                 raise OneShotError(f"{sheet}: cannot be written; end the name in .png or .jpg")
-    _print_tracks(taken.name, tracks)
+    _print_tracks(ERR if is_stdout(json_path) or is_stdout(csv_path) else OUT, taken.name, tracks)
     full = f", {follow.described:,} of them in full" if skip_known else ""
     ERR.print(f"{counted(seen.count, 'frame')} in {time.perf_counter() - seen.begun:.1f} s{full}")
     # Nothing but Ctrl-C ends a camera.
@@ -163,7 +164,7 @@ def _check_outputs(source: str, outputs: Sequence[Path]) -> None:
 def _text(stack: ExitStack, path: Path | None) -> IO[str] | None:
     if path is None:
         return None
-    return stack.enter_context(stack.enter_context(replacing(path)).open("w", encoding="utf-8"))
+    return stack.enter_context(writing(path))
 
 
 def _write_lines(lines: IO[str], frame: Frame, faces: Faces, tracks: Sequence[Track]) -> None:
@@ -179,7 +180,7 @@ def _keep_sound(out: Path, source: Path, start: float, end: float) -> None:
 
 
 def _write_csv(path: Path, tracks: Sequence[Track]) -> None:
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with writing(path) as file:
         writer = csv.writer(file)
         writer.writerow(("track", "name", "similarity", "start", "end", "frames"))
         for t in tracks:
@@ -189,7 +190,7 @@ def _write_csv(path: Path, tracks: Sequence[Track]) -> None:
             )
 
 
-def _print_tracks(name: str, tracks: Sequence[Track]) -> None:
+def _print_tracks(say: Console, name: str, tracks: Sequence[Track]) -> None:
     table = Table(title=f"Seen in {name}", title_justify="left")
     for column in ("track", "name", "from", "to", "frames", "similarity"):
         table.add_column(column, justify="left" if column == "name" else "right")
@@ -197,4 +198,4 @@ def _print_tracks(name: str, tracks: Sequence[Track]) -> None:
         similarity = f"{t.match.similarity:.2f}" if t.match.similarity > -1 else "-"
         who = t.match.name or "unknown"
         table.add_row(str(t.number), who, clock(t.start), clock(t.end), str(t.frames), similarity)
-    OUT.print(table if tracks else f"No face seen in {name}", soft_wrap=not tracks)
+    say.print(table if tracks else f"No face seen in {name}", soft_wrap=not tracks)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from oneshot.convert.fold import fold
 from oneshot.convert.rewrites import split_concats, store_half, strip_traces
+from oneshot.files import replacing
 from oneshot.models.boxcode import decode_boxes
 from oneshot.models.network import OneShotNet
 from oneshot.models.one_pass import coarse_landmarks, decode, describe
@@ -82,9 +83,8 @@ def export_onnx(
     if half:
         store_half(model)
     onnx.checker.check_model(model, full_check=True)
-    partial = path.with_name(path.name + ".partial")
-    onnx.save(model, partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        onnx.save(model, partial)
 
 
 def _torch_export(module: nn.Module, path: Path, net: OneShotNet) -> onnx.ModelProto:

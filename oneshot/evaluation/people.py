@@ -11,7 +11,7 @@ from pathlib import Path
 
 from oneshot.errors import OneShotError, explained
 from oneshot.evaluation.data import require
-from oneshot.files import replacing
+from oneshot.files import writing
 
 Box = tuple[float, float, float, float]
 
@@ -36,8 +36,8 @@ def write_index(path: Path, root: Path, photos: Sequence[Photo]) -> None:
             f"{root}: no photos of the set's layout in it; name the folder that it was unpacked to"
         )
     record = {"root": str(root.resolve()), "photos": [asdict(photo) for photo in photos]}
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with writing(path) as file:
+        file.write(json.dumps(record, indent=1) + "\n")
 
 
 @explained

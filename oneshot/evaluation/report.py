@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from oneshot.errors import OneShotError
-from oneshot.files import replacing
+from oneshot.files import writing
 
 
 def write_json(path: str | Path, result: Mapping[str, Any]) -> None:
@@ -19,8 +19,8 @@ def write_json(path: str | Path, result: Mapping[str, Any]) -> None:
     Numbers that are not finite (nothing to measure) become null.
     """
     text = json.dumps(_plain(result), indent=2)
-    with replacing(path) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
+    with writing(path) as file:
+        file.write(text + "\n")
 
 
 def _plain(value: Any) -> Any:

@@ -232,7 +232,7 @@ class VideoSink:
         self._replacing: AbstractContextManager[Path] | None = None
 
     def __enter__(self) -> "VideoSink":
-        self._replacing = replacing(self.path)
+        self._replacing = replacing(self.path, unfinished=True)
         self._partial = self._replacing.__enter__()
         return self
 

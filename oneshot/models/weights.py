@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from oneshot.errors import OneShotError
+from oneshot.files import replacing
 from oneshot.models.config import NetworkConfig
 from oneshot.models.network import OneShotNet
 from oneshot.models.squeezefaceposenet import Form, SqueezeFacePoseNet
@@ -45,10 +46,9 @@ def save_weights(path: Path, net: Network, info: dict[str, Any], half: bool = Tr
         "network": net.config.as_dict(),
         "weights_sha256": digest.hexdigest(),
     }
-    partial = path.with_name(path.name + ".partial")
     # safetensors' own writer leaves a file that nobody else may read.
-    partial.write_bytes(save(state, {"oneshot": json.dumps(info)}))
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(save(state, {"oneshot": json.dumps(info)}))
     return digest.hexdigest()
 
 

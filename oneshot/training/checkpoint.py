@@ -6,15 +6,15 @@ from typing import Any
 import torch
 
 from oneshot.errors import OneShotError
+from oneshot.files import replacing
 
 NAME = "last.ckpt"
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write `folder/last.ckpt` by a temporary name: a kill at any moment leaves the one before it."""
-    partial = folder / (NAME + ".partial")
-    torch.save(state, partial)
-    partial.replace(folder / NAME)
+    with replacing(folder / NAME) as partial:
+        torch.save(state, partial)
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any]:
