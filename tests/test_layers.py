@@ -7,7 +7,7 @@ from pathlib import Path
 from conftest import ROOT
 
 LAYERS = (
-    {"types", "errors", "files", "geometry"},
+    {"types", "errors", "extras", "files", "geometry"},
     {"media", "models"},
     {"inference", "convert"},
     {"gallery"},

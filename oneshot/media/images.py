@@ -2,19 +2,20 @@
 
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
-from oneshot.media.headers import cut_short, header_size
+from oneshot.media.decode import MAX_PIXELS as MAX_PIXELS
+from oneshot.media.decode import decode
+from oneshot.media.kinds import SUFFIXES, is_picture
 from oneshot.types import Image
 
-MAX_PIXELS = 1 << 27
-"""134 million: larger than any camera's picture. A few kilobytes can claim to be billions of pixels."""
-
-IMAGE_SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+IMAGE_SUFFIXES = SUFFIXES
+"""By which a picture may be written."""
 
 STRIDE = 32
 """The network's largest stride: inputs are multiples of it."""
@@ -23,45 +24,54 @@ MIN_SIDE = 256
 """Pixels to which smaller pictures are enlarged: LFW's photos at 64 pixels gain 1.2 points by it."""
 
 
-def read_image(path: Path | str) -> Image:
+Readable = Path | str | bytes | BinaryIO
+"""Where a picture may come from."""
+
+
+def read_image(source: Readable) -> Image:
     """A picture as (H, W, 3) BGR uint8, turned upright by its EXIF note.
 
-    Grey pictures are repeated over the channels, 16-bit ones scaled to 8, transparency dropped.
+    Grey pictures are repeated over the channels, 16-bit ones scaled to 8, transparency dropped. What kind it
+    is, its first bytes say. HEIC and raw photos need `pip install 'oneshot-face[formats]'`.
+
+    Args:
+        source: a file's name, its bytes, or a file open for reading bytes.
 
     Raises:
-        OneShotError: no such file, an empty one, not a picture, a damaged one, or one of over MAX_PIXELS.
+        OneShotError: no such file, an empty one, not a picture, a damaged one, or one of over MAX_PIXELS. Of
+            a JPEG that is mostly whole the rest is grey, and a OneShotWarning says so.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise OneShotError(f"{path}: is a folder, not a picture; give a file")
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data, name, suffix = bytes(source), "the picture", ""
+    elif isinstance(source, (str, Path)):
+        data, name, suffix = _read(source), str(source), Path(source).suffix
+    elif callable(getattr(source, "read", None)):
+        data, name, suffix = source.read(), str(getattr(source, "name", "the picture")), ""
+        if not isinstance(data, bytes):
+            raise OneShotError(f"{name}: is open for reading text; open it in binary mode (rb)")
+    else:
+        raise OneShotError(f"want a picture's file name, bytes or open file, got {type(source).__name__}")
+    if not data:
+        raise OneShotError(f"{name}: the file is empty; fetch it again")
+    return decode(data, name, suffix)
+
+
+def _read(source: Path | str) -> bytes:
+    if "://" in str(source):
+        raise OneShotError(f"{source}: is an address; fetch it first, and give the file or its bytes")
+    path = Path(source)
     try:
+        if path.is_dir():
+            raise OneShotError(f"{path}: is a folder, not a picture; give a file")
         # cv2.imread cannot open every name on every system, and says nothing about why it failed.
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
-        raise OneShotError(f"{path}: no such picture; check the name") from None
+        home = "~ stands for your home only in the shell" if str(source).startswith("~") else "check the name"
+        raise OneShotError(f"{path}: no such picture; {home}") from None
     except OSError as error:
         raise OneShotError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    if not data:
-        raise OneShotError(f"{path}: the file is empty; fetch it again")
-    damaged = OneShotError(
-        f"{path}: not a picture that OpenCV can read, or a damaged one; convert or fetch it again"
-    )
-    size = header_size(data)
-    if size is None or min(size) < 1:
-        raise damaged  # of what does not state its size nobody knows how much memory it would take
-    if size[0] * size[1] > MAX_PIXELS:
-        raise OneShotError(
-            f"{path}: {size[0]}x{size[1]} pixels are more than {MAX_PIXELS:,}; make it smaller first"
-        )
-    if cut_short(data):
-        raise damaged
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        raise damaged from None
-    if image is None or image.dtype != np.uint8 or image.ndim != 3 or 0 in image.shape:
-        raise damaged
-    return np.asarray(image, np.uint8)
+    except ValueError:
+        raise OneShotError(f"{source!r}: cannot be a file's name; check it") from None
 
 
 def check_image(image: object) -> Image:
@@ -119,6 +129,15 @@ def natural_order(path: Path) -> list[str | int]:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures in a folder by their suffix, in natural order; hidden files left out."""
-    found = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    return sorted((p for p in found if p.is_file()), key=natural_order)
+    """The pictures in a folder, by their first bytes, in natural order; hidden files left out.
+
+    Raises:
+        OneShotError: the folder cannot be read.
+    """
+    try:
+        found = [path for path in folder.iterdir() if not path.name.startswith(".") and is_picture(path)]
+    except OSError as error:
+        raise OneShotError(
+            f"{error.filename or folder}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
+    return sorted(found, key=natural_order)

@@ -16,6 +16,7 @@ import numpy as np
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.files import check_writable, replacing
 from oneshot.media.images import IMAGE_SUFFIXES, MAX_PIXELS, pictures_in, read_image
+from oneshot.media.kinds import is_picture
 from oneshot.media.live import Latest
 from oneshot.types import Image
 
@@ -98,7 +99,7 @@ def frames(
         raise OneShotError(f"{text}: no such picture, video or folder; check the name")
     if path.stat().st_size == 0:
         raise OneShotError(f"{text}: the file is empty; fetch it again")
-    if path.suffix.lower() in IMAGE_SUFFIXES or cv2.haveImageReader(text):
+    if is_picture(path):
         return Source(text, 1, None, False, True, lambda: iter([Frame(0, 0.0, read_image(path))]))
     return _capture(
         text,
