@@ -61,7 +61,7 @@ def cut(data: bytes, keep: float) -> bytes:
 
 NOISE = np.random.default_rng(0).bytes(4000)
 BOMB = "pixels are more than 134,217,728; make it smaller first"
-NO_PICTURE = "not a picture that OpenCV can read, or a damaged one"
+NO_PICTURE = "not a picture that can be read, or a damaged one"
 
 PICTURES: dict[str, tuple[str, Make, str]] = {
     "missing": ("a.jpg", lambda path: None, "a.jpg: no such picture; check the name"),

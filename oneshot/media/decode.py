@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from oneshot import extras
 from oneshot.errors import OneShotError, OneShotWarning
-from oneshot.media.headers import cut_short, header_size
+from oneshot.media.headers import cut_short, header_size, raw_tiff
 from oneshot.media.kinds import HEAD, kind_of
 from oneshot.types import Image
 
@@ -44,17 +44,18 @@ class _DamageError(Exception):
     """The bytes are no whole picture."""
 
 
-def decode(data: bytes, name: str, suffix: str = "") -> Image:
+def decode(data: bytes, name: str) -> Image:
     """An upright (H, W, 3) BGR uint8 picture.
 
     Args:
         name: what to call it in messages.
-        suffix: of the file's name; see kind_of.
 
     Raises:
         OneShotError: not a picture, a damaged one, one of over MAX_PIXELS, or a package is missing for it.
     """
-    kind = kind_of(data[:HEAD], suffix)
+    kind = kind_of(data[:HEAD])
+    if kind == "tiff" and raw_tiff(data):
+        kind = "raw"
     if kind is None:
         raise OneShotError(f"{name}: {DAMAGED}")
     try:

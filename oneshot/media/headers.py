@@ -2,6 +2,7 @@
 
 import re
 import struct
+from collections.abc import Container
 
 
 def header_size(data: bytes) -> tuple[int, int] | None:
@@ -64,17 +65,31 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _tiff_size(data: bytes) -> tuple[int, int] | None:
-    """Of a TIFF's first picture: tags 256 and 257 of its directory, as short or long numbers."""
+def _tiff_tags(data: bytes, wanted: Container[int]) -> dict[int, int]:
+    """Short and long numbers in the directory of a TIFF's first picture; struct.error if it lacks."""
     order = "<" if data.startswith(b"II") else ">"
     (at,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, at)
-    sides = {}
+    tags = {}
     for entry in range(at + 2, at + 2 + 12 * count, 12):
         tag, kind = struct.unpack_from(f"{order}HH", data, entry)
-        if tag in (256, 257):
-            (sides[tag],) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, entry + 8)
+        if tag in wanted:
+            (tags[tag],) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, entry + 8)
+    return tags
+
+
+def _tiff_size(data: bytes) -> tuple[int, int] | None:
+    sides = _tiff_tags(data, (256, 257))
     return (sides[256], sides[257]) if len(sides) == 2 else None
+
+
+def raw_tiff(data: bytes) -> bool:
+    """Whether a TIFF is a camera's raw photo: one colour a pixel, a DNG, or a thumbnail comes first."""
+    try:
+        tags = _tiff_tags(data, (254, 262, 50706))
+    except struct.error:
+        return False
+    return tags.get(262) == 32803 or 50706 in tags or bool(tags.get(254, 0) & 1)
 
 
 def _largest_part(data: bytes) -> tuple[int, int] | None:

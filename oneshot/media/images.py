@@ -42,18 +42,18 @@ def read_image(source: Readable) -> Image:
             a JPEG that is mostly whole the rest is grey, and a OneShotWarning says so.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
-        data, name, suffix = bytes(source), "the picture", ""
+        data, name = bytes(source), "the picture"
     elif isinstance(source, (str, Path)):
-        data, name, suffix = _read(source), str(source), Path(source).suffix
+        data, name = _read(source), str(source)
     elif callable(getattr(source, "read", None)):
-        data, name, suffix = source.read(), str(getattr(source, "name", "the picture")), ""
+        data, name = source.read(), str(getattr(source, "name", "the picture"))
         if not isinstance(data, bytes):
             raise OneShotError(f"{name}: is open for reading text; open it in binary mode (rb)")
     else:
         raise OneShotError(f"want a picture's file name, bytes or open file, got {type(source).__name__}")
     if not data:
         raise OneShotError(f"{name}: the file is empty; fetch it again")
-    return decode(data, name, suffix)
+    return decode(data, name)
 
 
 def _read(source: Path | str) -> bytes:

@@ -24,28 +24,23 @@ SIGNATURES: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
 )
 """Kind, where to look, and what stands there; the first that fits counts."""
 
-RAW_SUFFIXES = {".3fr", ".arw", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".nef", ".nrw", ".pef"}
-RAW_SUFFIXES |= {".rwl", ".sr2", ".srf", ".srw"}
-"""Raw photos that begin as any TIFF does."""
-
 SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 """Of pictures; a file so named that is none is a damaged one, not something else."""
 
 VIDEO_SUFFIXES = {".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".webm", ".wmv"}
 
 
-def kind_of(head: bytes, suffix: str = "") -> str | None:
+def kind_of(head: bytes) -> str | None:
     """The kind of a picture that begins so (HEAD bytes); None for everything else.
 
-    Args:
-        suffix: of the file's name, which tells raw photos from other TIFFs.
+    Most raw photos begin as any "tiff" does; raw_tiff tells them apart.
     """
     kind = next((kind for kind, at, marks in SIGNATURES if head.startswith(marks, at)), None)
     if kind is None:
         return "heif" if _heif_brand(head) else None
     if kind == "webp" and not head.startswith(b"RIFF"):
         return None
-    return "raw" if kind == "tiff" and suffix.lower() in RAW_SUFFIXES else kind
+    return kind
 
 
 def _heif_brand(head: bytes) -> bool:
@@ -67,4 +62,4 @@ def is_picture(path: Path) -> bool:
     if path.suffix.lower() in VIDEO_SUFFIXES or not path.is_file():
         return False
     with path.open("rb") as file:
-        return kind_of(file.read(HEAD), path.suffix) is not None
+        return kind_of(file.read(HEAD)) is not None
