@@ -48,6 +48,11 @@ with_model = _options(
         help="Scale larger pictures down to this side (640).",
     ),
     click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="CPU threads (all)."),
+    click.option(
+        "--providers",
+        metavar="NAMES",
+        help="What it runs on (cpu): ONNX Runtime's providers, as in cuda,cpu or cuda:device_id=1.",
+    ),
 )
 
 with_gallery = _options(
@@ -86,8 +91,9 @@ with_threshold = _options(
 
 
 def open_model(options: Mapping[str, Any]) -> OneShot:
-    """The network that --weights, --side and --threads name; other options are left alone."""
-    return OneShot(options["weights"], side=options["side"], threads=options["threads"])
+    """The network that --weights, --side, --threads and --providers name; other options are left alone."""
+    names = ("side", "threads", "providers")
+    return OneShot(options["weights"], **{name: options[name] for name in names})
 
 
 def open_gallery(options: Mapping[str, Any], model: OneShot, create: bool = False) -> Gallery:

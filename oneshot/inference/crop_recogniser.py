@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
 from oneshot.inference.crop import SIDE
+from oneshot.inference.threads import chosen_threads
 from oneshot.types import Floats
 
 
@@ -17,7 +18,7 @@ class CropRecogniser:
 
     Args:
         path: a .safetensors of SqueezeFacePoseNet; its graph is made when it is loaded.
-        threads: CPU threads; None leaves it to ONNX Runtime (all cores).
+        threads: CPU threads; None is as many as this process may use.
 
     Attributes:
         info: the facts in the file's header.
@@ -37,7 +38,7 @@ class CropRecogniser:
         net, info = load_squeezefaceposenet(path)
         self.info: dict[str, Any] = info
         options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads or 0, 1
+        options.intra_op_num_threads, options.inter_op_num_threads = chosen_threads(threads), 1
         graph = as_onnx(net, torch.zeros(2, 3, SIDE, SIDE))
         self.session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 

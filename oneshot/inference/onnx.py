@@ -1,7 +1,6 @@
 """The ONNX Runtime backend: the whole pass is one graph, NMS included."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
+from oneshot.inference.providers import Providers, check_available, read_providers
 from oneshot.inference.subgraph import only
+from oneshot.inference.threads import chosen_threads
 from oneshot.types import Floats
 
 INPUTS = {"image", "score_threshold", "iou_threshold", "max_faces"}
@@ -18,7 +19,6 @@ OUTPUTS = ("boxes", "scores", "landmarks", "embeddings")
 WHICH = "images"
 """The output that says which picture a face is of."""
 
-CPU = "CPUExecutionProvider"
 QUIET = 3
 """ONNX Runtime's severity "error": its warnings name nodes, which tell a user nothing."""
 
@@ -28,9 +28,10 @@ class OnnxBackend:
 
     Args:
         path: the file.
-        threads: CPU threads of one pass; None leaves it to ONNX Runtime (all cores).
-        providers: ONNX Runtime's execution providers, first choice first; None is the CPU. The runtime itself
-            falls back to the CPU in silence where one fails; here that is an error.
+        threads: CPU threads of one pass; None is as many as this process may use.
+        providers: ONNX Runtime's execution providers, as `read_providers` takes them; None is the CPU. The
+            runtime itself falls back to the CPU in silence where one fails; here that is an error.
+        arena: keep the memory of one run for the next: faster, but it holds what the largest picture needed.
 
     Attributes:
         info: the facts that the file carries about itself.
@@ -39,24 +40,30 @@ class OnnxBackend:
         OneShotError: the file is missing, is not a network of oneshot, or a provider is not available.
     """
 
-    def __init__(self, path: Path | str, threads: int | None = None, providers: Sequence[str] | None = None):
+    def __init__(
+        self,
+        path: Path | str,
+        threads: int | None = None,
+        providers: Providers | None = None,
+        arena: bool = True,
+    ):
         path = Path(path)
-        asked = [CPU] if providers is None else list(providers)
-        _check_available(asked, ort.get_available_providers())
+        asked = read_providers(providers)
         if not path.is_file():
             raise OneShotError(
                 f"{path}: no such weights file; give one that exists, or none for the shipped ones"
             )
-        self._path, self._threads, self._providers = path, threads, asked
+        self._path, self._threads, self._providers, self._arena = path, threads, asked, arena
         self.session = self._load(path)
-        _check_available(asked, self.session.get_providers())
+        check_available([name for name, _ in asked], self.session.get_providers())
         self.info = self._read_info(path)
         self._finder: ort.InferenceSession | None = None
 
     def _load(self, model: Path | bytes) -> ort.InferenceSession:
         options = ort.SessionOptions()
         options.log_severity_level = QUIET
-        options.intra_op_num_threads = self._threads or 0
+        options.intra_op_num_threads = chosen_threads(self._threads)
+        options.enable_cpu_mem_arena = self._arena
         try:
             return ort.InferenceSession(model, options, providers=self._providers)
         except Exception as error:  # ONNX Runtime's exceptions have no common base below Exception
@@ -111,12 +118,3 @@ class OnnxBackend:
             found.append(np.empty((len(which), 0), np.float32))
         boxes, scores, landmarks, embeddings = found
         return boxes, scores, landmarks, embeddings, which
-
-
-def _check_available(asked: Sequence[str], available: Sequence[str]) -> None:
-    missing = [name for name in asked if name not in available]
-    if not asked or missing:
-        raise OneShotError(
-            f"ONNX Runtime's {', '.join(missing) or 'empty list of providers'} cannot be used here; "
-            f"install the onnxruntime package that has it, or choose from {', '.join(available)}"
-        )

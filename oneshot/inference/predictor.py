@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
 from oneshot.inference.backend import Backend, weights_file
+from oneshot.inference.providers import Providers
 from oneshot.media.images import check_image, least_side, letterbox
 from oneshot.types import Faces, Image
 
@@ -35,8 +36,13 @@ class OneShot:
         score_threshold: faces less certain than this are left out; None is the weights' own value.
         iou_threshold: of boxes that overlap more than this, the best stays; None is the weights' own value.
         max_faces: the most faces in one picture, the best kept.
-        threads: CPU threads; None is the backend's own choice.
-        providers: ONNX Runtime's execution providers; one that is missing is an error. None is the CPU.
+        threads: CPU threads; None is as many as this process may use (torch: its own choice).
+        providers: what .onnx weights run on: names of ONNX Runtime's execution providers, short or full, in a
+            text ("cuda,cpu") or a list, with options where wanted ("cuda:device_id=1", or pairs such as
+            ("CUDAExecutionProvider", {"device_id": 1})). One that cannot be used is an error; None is the
+            CPU.
+        arena: ONNX Runtime keeps the memory of one run for the next: faster, but it holds what the largest
+            picture needed.
 
     Attributes:
         info: the facts that the weights carry about themselves.
@@ -56,14 +62,15 @@ class OneShot:
         iou_threshold: float | None = None,
         max_faces: int = 200,
         threads: int | None = None,
-        providers: Sequence[str] | None = None,
+        providers: Providers | None = None,
+        arena: bool = True,
     ):
         check_range("side", side, 32, 1 << 14)
         min_side = least_side(min_side, side)
         check_range("min_side", min_side, 0, side)
         check_range("max_faces", max_faces, 1, 1 << 20)
         check_range("threads", 1 if threads is None else threads, 1, 1024)
-        self.backend = _load(weights_file(weights), threads, providers)
+        self.backend = _load(weights_file(weights), threads, providers, arena)
         self.info: dict[str, Any] = self.backend.info
         self.thresholds: dict[str, float] = dict(self.info.get("thresholds", {}))
         self.side, self.min_side, self.max_faces = side, min_side, max_faces
@@ -120,11 +127,11 @@ class OneShot:
         return found
 
 
-def _load(path: Path, threads: int | None, providers: Sequence[str] | None) -> Backend:
+def _load(path: Path, threads: int | None, providers: Providers | None, arena: bool) -> Backend:
     if path.suffix in (".onnx", ".ort"):
         from oneshot.inference.onnx import OnnxBackend
 
-        return OnnxBackend(path, threads, providers)
+        return OnnxBackend(path, threads, providers, arena)
     if path.suffix != ".safetensors":
         raise OneShotError(
             f"{path}: weights end in .onnx, .ort or .safetensors; give such a file, or a shipped network"

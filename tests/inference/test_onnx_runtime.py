@@ -80,9 +80,22 @@ def test_a_provider_that_fails_to_start_is_an_error(
         OneShot(fake_weights, providers=["CUDAExecutionProvider"])
 
 
-def test_threads_are_passed_on(fake_weights: Path) -> None:
-    assert OnnxBackend(fake_weights, threads=1).session.get_session_options().intra_op_num_threads == 1
-    assert OnnxBackend(fake_weights).session.get_session_options().intra_op_num_threads == 0
+def test_threads_are_passed_on(fake_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads(given: int | None) -> int:
+        return OnnxBackend(fake_weights, given).session.get_session_options().intra_op_num_threads
+
+    assert threads(1) == 1
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    assert threads(None) == 3
+
+
+def test_the_memory_of_a_run_is_kept_or_not(fake_weights: Path) -> None:
+    for arena in (True, False):
+        model = OneShot(fake_weights, threads=1, arena=arena)
+        assert isinstance(model.backend, OnnxBackend)
+        assert model.backend.session.get_session_options().enable_cpu_mem_arena is arena
+        assert len(model(np.zeros((64, 64, 3), np.uint8))) == 0
 
 
 def test_no_torch_is_ever_imported(fake_weights: Path) -> None:

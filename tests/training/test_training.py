@@ -175,7 +175,8 @@ def test_squeezefaceposenet_learns_the_teachers_similarities(
         "stage": "distil",
         "squeezefaceposenet": "dwc+gdc",
         "lr_deep": 3e-3,
-        "muon_deep": 8.0,
+        # At four times this rate thirty steps end anywhere, as rounding has it (with one thread or several).
+        "muon_deep": 2.0,
         "freeze_deep": 0.0,
     }
     config = tiny(folders, steps=30, lr=1e-3, batch=12, ema=0.5, evaluate_every=1000, **changes)
