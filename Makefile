@@ -2,17 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# What users and contributors read; the command line has its own --help.
-MODULES := oneshot $(patsubst oneshot/%,oneshot.%,$(filter-out oneshot/cli,\
-	$(patsubst %/__init__.py,%,$(wildcard oneshot/*/__init__.py)) \
-	$(basename $(filter-out %__.py,$(wildcard oneshot/*.py)))))
-
 .PHONY: help demo test docs setup clean
 
 help:
 	@echo "make demo   put names on the faces in a short video that it composes"
 	@echo "make test   format, lint, types and tests"
-	@echo "make docs   the API's pages, from the docstrings, into build/docs"
+	@echo "make docs   the guides and the API's reference as a web site, into build/docs"
 	@echo "make setup  .venv with everything, training included"
 
 demo: .venv/.demo
@@ -27,9 +22,9 @@ test: .venv/.all docs
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-# A module that cannot be imported is only warned of otherwise.
+# A link or a docstring that is wrong is an error. No page asks another machine for fonts or scripts.
 docs: .venv/.all
-	$(BIN)/python -W error::UserWarning -m pdoc --docformat google --output-directory build/docs $(MODULES)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/docs
 	@echo "Look at build/docs/index.html"
 
 setup: .venv/.all

@@ -39,7 +39,7 @@ def main() -> None:
     start = Path(config.start) if config.start else None
     models, resume, console = Path(config.models), args.resume is not None, Console()
     if config.precision == "auto":
-        console.print(f"precision: {sooner(config.device)}, the sooner one here")
+        console.print(f"precision: {sooner(config.device)}, the faster one here")
     if config.stage == "distil":
         student = start_squeezefaceposenet(FORMS[config.squeezefaceposenet], models, start, dropout=0.0)
         written = train(config, DistilStage(config), student, out, resume, console)

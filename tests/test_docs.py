@@ -3,16 +3,27 @@
 import ast
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from conftest import load_script
 
 from oneshot.cli import cli
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+drawing = load_script("draw_figures")
+
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "weights" / "README.md"]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *DOCS, *sorted(ROOT.glob("*/README.md"))]
+LONGEST = 100
 Definition = ast.FunctionDef | ast.ClassDef
 ARGUMENTS = re.compile(r"^ *(?:Args|Attributes):\n((?: +.*\n|\n)*)", re.MULTILINE)
 
@@ -78,7 +89,9 @@ def commands(page: Path) -> Iterator[list[str]]:
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    lines += re.findall(r"`((?:oneshot |python scripts/|python datasets/)[^`\n]*)`", text)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    inline = re.findall(r"`((?:oneshot |python scripts/|python datasets/)[^`]*)`", prose)
+    lines += [re.sub(r"\s+", " ", words) for words in inline]
     for line in lines:
         line = line.strip().removeprefix("$ ")
         if re.match(r"oneshot [a-z]|python (scripts|datasets)/", line):
@@ -123,13 +136,65 @@ def test_commands_are_found_and_faults_are_seen(tmp_path: Path) -> None:
     assert sum(len(list(commands(page))) for page in PAGES) > 30
 
 
-def test_links_lead_somewhere_and_the_readme_lists_every_page() -> None:
-    linked = set()
+def links(page: Path) -> Iterator[tuple[str, Path]]:
+    """The files that a page's prose points to, as it names them and as they lie."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose):
+        if "://" not in target:
+            yield target, (page.parent / target).resolve()
+
+
+def test_links_lead_somewhere_and_every_page_is_found_from_the_first() -> None:
     for page in PAGES:
-        prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
-                if page.name == "README.md" and page.parent == ROOT:
-                    linked.add((ROOT / target).resolve())
-    assert set((ROOT / "docs").glob("*.md")) <= linked
+        for target, file in links(page):
+            assert file.exists(), f"{page.name}: {target}"
+    first = ROOT / "docs" / "index.md"
+    log = ROOT / "docs" / "log" / "README.md"
+    linked = {file for page in (first, log) for _, file in links(page)}
+    assert {page for page in DOCS if page != first} <= linked
+    assert first in {file for _, file in links(ROOT / "README.md")}
+
+
+def long_lines(text: str) -> list[int]:
+    """The numbers of the lines that are too long; tables and code may be."""
+    found, code = [], False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            code = not code
+        elif not code and not line.startswith("|") and len(line) > LONGEST:
+            found.append(number)
+    return found
+
+
+def test_lines_of_prose_are_short() -> None:
+    assert {str(page.relative_to(ROOT)): long_lines(page.read_text(encoding="utf-8")) for page in PAGES} == {
+        str(page.relative_to(ROOT)): [] for page in PAGES
+    }
+
+
+def test_a_long_line_is_seen_but_in_tables_and_code() -> None:
+    long = "word " * 30
+    assert long_lines(f"{long}\n| {long} |\n```\n{long}\n```\nshort\n{long}") == [1, 7]
+
+
+def test_the_figures_in_the_pages_are_those_of_the_data_file() -> None:
+    figures = tomllib.loads(drawing.FIGURES.read_text(encoding="utf-8"))
+    filled = 0
+    for page in drawing.pages():
+        text = page.read_text(encoding="utf-8")
+        filled += text.count("<!-- table: ")
+        assert drawing.fill(text, figures) == text, f"{page.name}: run scripts/draw_figures.py"
+    assert filled == len(figures["tables"]) + 1
+
+
+def test_a_figure_that_changes_changes_every_page_that_shows_it() -> None:
+    figures = tomllib.loads(drawing.FIGURES.read_text(encoding="utf-8"))
+    figures["tables"]["time-320"]["rows"]["oneshot"][0] = "1.23"
+    pages = [drawing.fill(page.read_text(encoding="utf-8"), figures) for page in drawing.pages()]
+    assert sum("| 1.23 |" in page for page in pages) == 2
+
+
+def test_words_that_readers_trip_over_are_not_used() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"\bsooner\b|\blets? in\b", text), page.name

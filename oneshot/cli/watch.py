@@ -58,7 +58,7 @@ from oneshot.watch.tracking import Track, Tracker
 @click.option(
     "--skip-known",
     is_flag=True,
-    help="Look who it is once a second only, while it is clear who is in view: sooner.",
+    help="Look who it is once a second only, while it is clear who is in view: faster.",
 )
 @with_gallery
 @with_threshold

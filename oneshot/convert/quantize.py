@@ -43,7 +43,7 @@ LAYERS = {
 """Convolutions by the beginnings of their weights' names; `linear` is the deep half's matrix products."""
 
 PAYS = ("bridge-down", "bridge-mix", "linear", "refinement")
-"""What is sooner in 8 bits on a processor that has 8-bit products, and hardly changes embeddings.
+"""What is faster in 8 bits on a processor that has 8-bit products, and hardly changes embeddings.
 
 The backbone gains nothing there, and its boxes would move; the rest of either bridge and the deep half's own
 convolutions change embeddings most, and are little of the work.

@@ -1,4 +1,4 @@
-"""Exact rewrites of an ONNX graph: the same numbers, sooner."""
+"""Exact rewrites of an ONNX graph: the same numbers, faster."""
 
 import numpy as np
 import onnx

@@ -73,11 +73,11 @@ def run(network: Callable[[Image], Faces], photos: Iterable[Image], angles: Sequ
 def figures(turns: Turns, pairs: Pairs, shipped: float | None = None) -> dict[str, Any]:
     """By angle and, worst of ±60° and of all, in percent:
 
-    lost: photos without a face. undecided: photos whose face was found and not described.
-    misread: of the photos with a face here and upright, those whose landmarks, turned back, lie more than
-        MISREAD from the upright photo's.
-    tar: same-person pairs accepted, one photo upright and the other turned, either way round.
-    strangers: of all pairs of photos of different people, both turned alike, those accepted.
+    - lost: photos without a face. undecided: photos whose face was found and not described.
+    - misread: of the photos with a face here and upright, those whose landmarks, turned back, lie more than
+      MISREAD from the upright photo's.
+    - tar: same-person pairs accepted, one photo upright and the other turned, either way round.
+    - strangers: of all pairs of photos of different people, both turned alike, those accepted.
 
     `shipped` is the network's own threshold for a FAR of 1e-3; without one it is what all pairs of different
     people's upright photos give.

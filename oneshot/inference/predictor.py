@@ -85,7 +85,7 @@ class OneShot:
         """The faces of a BGR uint8 picture (H, W, 3), in its own pixels; of several pictures, one Faces each.
 
         Boxes are clipped to the picture. Pictures of a list may differ in size; those that the letterbox
-        brings to one size share a run. Without `embed` faces are found but not described, which is sooner:
+        brings to one size share a run. Without `embed` faces are found but not described, which is faster:
         the embeddings are (N, 0), which a gallery refuses.
 
         Raises:

@@ -54,7 +54,7 @@ class TrainConfig:
         scene_faces: faces of one scene that are embedded. weight_detection: of all detection losses together.
         close_mosaic: share of the steps at the end in which no scene is a mosaic.
         workers: processes that compose scenes; one keeps up with two cores' training, a GPU wants more.
-        precision: "bf16" (autocast), "fp32", or "auto", whichever is sooner on this machine. A run repeats
+        precision: "bf16" (autocast), "fp32", or "auto", whichever is faster on this machine. A run repeats
             exactly only in one of them. compile: the deep half, the bridge and the teacher by torch.compile,
             which takes a minute and a C++ compiler.
         evaluate_every, checkpoint_minutes: steps between evaluations; minutes between checkpoints.

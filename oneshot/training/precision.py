@@ -1,4 +1,4 @@
-"""The number format of training: bfloat16 where that is sooner, float32 where it is not.
+"""The number format of training: bfloat16 where that is faster, float32 where it is not.
 
 Bfloat16 halves what moves through memory, but not every processor multiplies it faster: with AMX, or
 AVX512-BF16 on Zen 4, it does; on a Xeon whose AMX is switched off float32 takes less time.
@@ -24,7 +24,7 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 @functools.cache
 def sooner(device: str) -> Literal["bf16", "fp32"]:
-    """Which of the two this machine learns in sooner: measured once a process, bf16 on anything but a CPU."""
+    """Which of the two this machine learns faster in: measured once a process, bf16 on anything but a CPU."""
     if device != "cpu":
         return "bf16"
     spent: dict[Literal["bf16", "fp32"], list[float]] = {"bf16": [], "fp32": []}

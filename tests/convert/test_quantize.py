@@ -25,7 +25,7 @@ def photos() -> list[Image]:
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped graph with its weights in fp32, as by `export_onnx(half=False)` but sooner."""
+    """The shipped graph with its weights in fp32, as by `export_onnx(half=False)` but faster."""
     model = onnx.load(default_weights())
     halves = {t.name: t for t in model.graph.initializer if t.name.endswith("_half")}
     for node in [n for n in model.graph.node if n.op_type == "Cast" and n.input[0] in halves]:

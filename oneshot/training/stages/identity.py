@@ -113,7 +113,7 @@ class IdentityStage:
                 images = images.contiguous(memory_format=torch.channels_last)
                 thin = net.sampled_maps(images)
                 noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
-                # Alone, identity has the maps that it reads to itself, which is a twentieth sooner; stage 3
+                # Alone, identity has the maps that it reads to itself, which is a twentieth faster; stage 3
                 # shapes them for the landmarks, too, and a stem bridge leaves stride 4 to nobody else.
                 shared = config.stage == "joint" or config.network.stem_bridge
                 own_maps = thin if shared else tuple(m.detach() for m in thin)
