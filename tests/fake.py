@@ -91,6 +91,8 @@ def _graph() -> onnx.GraphProto:
         "ones": np.array([1], np.int64),
         "twos": np.array([2], np.int64),
         "threes": np.array([3], np.int64),
+        "fours": np.array([4], np.int64),
+        "flat": np.array([-1], np.int64),
         "all_scores": SCORES,
         "all_embeddings": EMBEDDINGS,
         "five": FIVE[None],
@@ -100,30 +102,38 @@ def _graph() -> onnx.GraphProto:
     }
     node = helper.make_node
     nodes = [
-        node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
-        node("Sub", ["pixels", "colours"], ["difference"]),  # (3, H, W, 3)
+        node("Cast", ["image"], ["values"], to=TensorProto.FLOAT),
+        node("Unsqueeze", ["values", "ones"], ["pixels"]),
+        node("Sub", ["pixels", "colours"], ["difference"]),  # (B, 3, H, W, 3)
         node("Abs", ["difference"], ["distance"]),
-        node("ReduceMax", ["distance", "threes"], ["worst"], keepdims=0),
-        node("LessOrEqual", ["worst", "near"], ["mask"]),  # (3, H, W)
+        node("ReduceMax", ["distance", "fours"], ["worst"], keepdims=0),
+        node("LessOrEqual", ["worst", "near"], ["mask"]),  # (B, 3, H, W)
         node("Cast", ["mask"], ["hit"], to=TensorProto.FLOAT),
-        node("ReduceMax", ["hit", "ones"], ["columns"], keepdims=0),  # (3, W)
-        node("ReduceMax", ["hit", "twos"], ["rows"], keepdims=0),  # (3, H)
+        node("ReduceMax", ["hit", "twos"], ["columns_of_each"], keepdims=0),  # (B, 3, W)
+        node("ReduceMax", ["hit", "threes"], ["rows_of_each"], keepdims=0),  # (B, 3, H)
+        node("Flatten", ["columns_of_each"], ["columns"], axis=2),  # (B * 3, W)
+        node("Flatten", ["rows_of_each"], ["rows"], axis=2),
         *_extent("columns", "x"),
         *_extent("rows", "y"),
         node("Concat", ["x_first", "y_first", "x_end", "y_end"], ["all_boxes"], axis=1),
-        node("ReduceMax", ["columns", "ones"], ["present"], keepdims=0),
+        node("ReduceMax", ["columns_of_each", "twos"], ["present"], keepdims=0),  # (B, 3)
         # The IoU threshold has nothing to do, but is an input like the others.
         node("Mul", ["iou_threshold", "zero"], ["nothing"]),
         node("Add", ["score_threshold", "nothing"], ["least"]),
         node("GreaterOrEqual", ["all_scores", "least"], ["certain"]),
         node("Greater", ["present", "zero"], ["there"]),
-        node("And", ["there", "certain"], ["kept"]),
-        node("Unsqueeze", ["max_faces", "zeros"], ["most"]),
-    ]
-    for name in ("boxes", "scores", "embeddings"):
-        nodes.append(node("Compress", [f"all_{name}", "kept"], [f"kept_{name}"], axis=0))
-        nodes.append(node("Slice", [f"kept_{name}", "zeros", "most", "zeros"], [name]))
-    nodes += [
+        node("And", ["there", "certain"], ["found"]),
+        node("Cast", ["found"], ["one_each"], to=TensorProto.INT64),
+        node("CumSum", ["one_each", "i1"], ["so_far"]),
+        node("LessOrEqual", ["so_far", "max_faces"], ["wanted"]),
+        node("And", ["found", "wanted"], ["kept"]),
+        node("NonZero", ["kept"], ["where"]),  # (2, N): picture and person
+        node("Gather", ["where", "i0"], ["images"]),
+        node("Gather", ["where", "i1"], ["people"]),
+        node("Gather", ["all_scores", "people"], ["scores"]),
+        node("Gather", ["all_embeddings", "people"], ["embeddings"]),
+        node("Reshape", ["kept", "flat"], ["kept_rows"]),
+        node("Compress", ["all_boxes", "kept_rows"], ["boxes"], axis=0),
         node("Slice", ["boxes", "zeros", "twos", "ones"], ["low"]),
         node("Slice", ["boxes", "twos", "fours", "ones"], ["high"]),
         node("Sub", ["high", "low"], ["extent"]),
@@ -132,17 +142,17 @@ def _graph() -> onnx.GraphProto:
         node("Mul", ["extent3", "five"], ["inside"]),
         node("Add", ["low3", "inside"], ["landmarks"]),
     ]
-    constants["fours"] = np.array([4], np.int64)
     scalars = {
         "score_threshold": np.array(0.5, np.float32),
         "iou_threshold": np.array(0.4, np.float32),
         "max_faces": np.array(200, np.int64),
     }
     info, initial = helper.make_tensor_value_info, numpy_helper.from_array
-    inputs = [info("image", TensorProto.UINT8, [1, "H", "W", 3])]
+    inputs = [info("image", TensorProto.UINT8, ["B", "H", "W", 3])]
     inputs += [info(k, helper.np_dtype_to_tensor_dtype(v.dtype), []) for k, v in scalars.items()]
     shapes = {"boxes": [4], "scores": [], "landmarks": [5, 2], "embeddings": [1000]}
     outputs = [info(k, TensorProto.FLOAT, ["N", *shape]) for k, shape in shapes.items()]
+    outputs.append(info("images", TensorProto.INT64, ["N"]))
     tensors = [initial(v, k) for k, v in (constants | scalars).items()]
     return helper.make_graph(nodes, "fake", inputs, outputs, tensors)
 
