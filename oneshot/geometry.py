@@ -44,6 +44,11 @@ def warp_face(
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
+def described(embeddings: Floats) -> NDArray[np.bool_]:
+    """Which of embeddings (…, D) say who a face is: one of zeros, or that is not finite, says nothing."""
+    return np.isfinite(embeddings).all(-1) & (embeddings != 0).any(-1)
+
+
 def normalised(vectors: Floats) -> Floats:
     """Vectors (…, D) scaled to length 1, so that their products are cosines; zeros stay zeros."""
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-12)

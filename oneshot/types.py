@@ -23,7 +23,8 @@ class Faces:
         landmarks: (N, 5, 2) float32, x y in pixels: left eye, right eye, nose, left and right mouth corner
             as seen in the picture. They may lie outside it where a face is cut off.
         embeddings: (N, D) float32, L2-normalised: the dot product of two is their cosine similarity. (N, 0)
-            where faces were only found, not described.
+            where faces were only found, not described; a row of zeros where a face cannot be described, since
+            one cannot tell which way up it is: it is like nobody.
 
     Raises:
         ValueError: the arrays' shapes do not agree.
@@ -122,7 +123,7 @@ class Match:
     Attributes:
         name: the person of the gallery, or None: nobody there is similar enough.
         similarity: cosine to the most similar template in [-1, 1], whether or not it reached the threshold;
-            -1 where there is nothing to compare (an empty gallery, an embedding that is not finite).
+            -1 where there is nothing to compare (an empty gallery, a face that could not be described).
     """
 
     name: str | None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from oneshot.album.index import Album
 from oneshot.errors import OneShotError
 from oneshot.files import writing
+from oneshot.geometry import described
 from oneshot.media.images import read_image
 from oneshot.types import Floats, Image
 
@@ -44,6 +45,11 @@ def group(embeddings: Floats, threshold: float) -> NDArray[np.intp]:
         from scipy.cluster.hierarchy import fcluster, linkage
     except ModuleNotFoundError:
         raise OneShotError("grouping faces needs scipy; pip install 'oneshot-face[photos]'") from None
+    told = described(embeddings)
+    if not told.all():  # a face that could not be described is alone
+        groups = np.full(len(embeddings), -1)
+        groups[told] = group(embeddings[told], threshold)
+        return groups
     count = len(embeddings)
     if count > MOST:
         raise OneShotError(f"{count:,} faces, but {MOST:,} can be grouped at most; index fewer photos")

@@ -23,7 +23,8 @@ from oneshot.cli.common import (
     with_model,
     with_threshold,
 )
-from oneshot.cli.recognise import one_face
+from oneshot.cli.recognise import nobody, one_face
+from oneshot.geometry import described
 
 with_index = click.option(
     "--index",
@@ -86,14 +87,15 @@ def find(photo: Path, most: int, index_path: Path, **options: Any) -> int:
     threshold = threshold_from(options, model)
     album = albums.load(index_path, model)
     faces = one_face(model, photo)
-    if not len(faces):
-        OUT.print(f"{photo}: no face found, and so nobody to find", soft_wrap=True)
+    if why := nobody(faces):
+        OUT.print(f"{photo}: {why}, and so nobody to find", soft_wrap=True)
         return 1
-    similar = album.embeddings @ faces.embeddings[0] if album.photos else np.empty(0, np.float32)
     best: dict[str, float] = {}
-    for i in np.argsort(-similar, kind="stable"):
-        if similar[i] >= threshold:
-            best.setdefault(album.photos[i], float(similar[i]))
+    if album.photos:
+        similar = np.where(described(album.embeddings), album.embeddings @ faces.embeddings[0], -np.inf)
+        for i in np.argsort(-similar, kind="stable"):
+            if similar[i] >= threshold:
+                best.setdefault(album.photos[i], float(similar[i]))
     if not best:
         OUT.print(f"{index_path}: nobody like the one in {photo}", soft_wrap=True)
         return 1

@@ -15,7 +15,9 @@ from oneshot.cli.common import ERR, FILE, OUT, counted, listed, open_model, prog
 from oneshot.evaluation.report import write_json
 from oneshot.files import check_writable, is_stdout
 from oneshot.gallery.calibration import Interval, Rate, identification_rates, verification_rates
+from oneshot.gallery.enrolment import CANNOT_TELL
 from oneshot.gallery.folders import people_in
+from oneshot.geometry import described
 from oneshot.types import Floats
 
 
@@ -85,14 +87,17 @@ def _rates(text: str) -> list[float]:
 
 
 def _embeddings(model: OneShot, photos: Sequence[Path]) -> tuple[Floats, int]:
-    """(N, D), the largest face's of each photo; rows of NaN where there is none, and how many these are."""
+    """(N, D), the largest face's of each photo; of NaN where none can be described, and how many are."""
     rows: list[Floats | None] = []
     with progress(len(photos), "photos") as step:
         for photo in listed(photos, step):
             faces = model(read_image(photo))
-            if not len(faces):
-                ERR.print(f"note: {photo}: no face found", soft_wrap=True)
-            rows.append(faces.embeddings[int(faces.areas.argmax())] if len(faces) else None)
+            row = faces.embeddings[int(faces.areas.argmax())] if len(faces) else None
+            if row is None or not described(row):
+                why = "no face found" if row is None else CANNOT_TELL
+                ERR.print(f"note: {photo}: {why}", soft_wrap=True)
+                row = None
+            rows.append(row)
     size = next((len(row) for row in rows if row is not None), 1)
     none = np.full(size, np.nan, np.float32)
     return np.array([none if row is None else row for row in rows]), sum(row is None for row in rows)

@@ -21,6 +21,8 @@ from oneshot.cli.common import (
     with_threshold,
 )
 from oneshot.files import is_stdout, writing
+from oneshot.gallery.enrolment import CANNOT_TELL
+from oneshot.geometry import described
 from oneshot.media.video import Frame
 from oneshot.watch.records import records
 
@@ -85,8 +87,11 @@ def verify(name: str, photo: Path, **options: Any) -> int:
         gallery.verify(name, Faces.empty().embeddings, threshold)  # raises if nobody has this name
         faces = one_face(model, photo)
         matches = gallery.verify(name, faces.embeddings, threshold)
-    similarity = matches[0].similarity if matches else None
-    return _answer(similarity, threshold, f"is {name}", f"is not {name}", str(photo))
+    if why := nobody(faces):
+        return _no_match(photo, why)
+    (match,) = matches
+    same = match.name is not None
+    return _answer(same, match.similarity, threshold, f"is {'' if same else 'not '}{name}", str(photo))
 
 
 @click.command()
@@ -104,10 +109,12 @@ def compare(first: Path, second: Path, **options: Any) -> int:
     threshold = threshold_from(options, model)
     one, other = one_face(model, first), one_face(model, second)
     for photo, faces in ((first, one), (second, other)):
-        if not len(faces):
-            return _answer(None, threshold, "", "", str(photo))
+        if why := nobody(faces):
+            return _no_match(photo, why)
     similarity = float(one.embeddings[0] @ other.embeddings[0])
-    return _answer(similarity, threshold, "the same person", "different people", f"{first}, {second}")
+    same = similarity >= threshold
+    verdict = "the same person" if same else "different people"
+    return _answer(same, similarity, threshold, verdict, f"{first}, {second}")
 
 
 def one_face(model: OneShot, photo: Path) -> Faces:
@@ -122,11 +129,18 @@ def one_face(model: OneShot, photo: Path) -> Faces:
     return faces
 
 
-def _answer(similarity: float | None, threshold: float, yes: str, no: str, what: str) -> int:
-    if similarity is None:
-        OUT.print(f"{what}: no face found, and so no match", soft_wrap=True)
-        return 1
-    same = similarity >= threshold
-    verdict = yes if same else no
+def nobody(faces: Faces) -> str:
+    """Why what `one_face` found cannot be compared with anybody; "" if it can."""
+    if not len(faces):
+        return "no face found"
+    return "" if described(faces.embeddings[0]) else CANNOT_TELL
+
+
+def _no_match(photo: Path, why: str) -> int:
+    OUT.print(f"{photo}: {why}, and so no match", soft_wrap=True)
+    return 1
+
+
+def _answer(same: bool, similarity: float, threshold: float, verdict: str, what: str) -> int:
     OUT.print(f"{what}: {verdict} (similarity {similarity:.3f}, threshold {threshold:.3f})", soft_wrap=True)
     return 0 if same else 1

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.gallery.thresholds import threshold_at_far
-from oneshot.geometry import normalised
+from oneshot.geometry import described, normalised
 from oneshot.types import Floats
 
 DRAWS = 200
@@ -65,13 +65,13 @@ def verification_rates(
     """Every photo compared with every other.
 
     Args:
-        embeddings: (N, D) of unit length; a row of NaN is a photo without a face: pairs of the same person
-            with it count as rejected, other pairs with it as no trial.
+        embeddings: (N, D) of unit length; a row of NaN or zeros is a photo without a face that could be
+            described: pairs of the same person with it count as rejected, other pairs with it as no trial.
         people: (N,) names.
         fars: rates, each over 0 and below 1.
     """
-    person = _numbered(people)
-    found = np.isfinite(embeddings).all(1)
+    person, found = _numbered(people), described(embeddings)
+    embeddings = np.where(found[:, None], embeddings, np.float32(np.nan))
     counts = np.bincount(person[found], minlength=person.max(initial=-1) + 1).astype(float)
     genuine, whose = _genuine(embeddings, person)
     trials = int(_pairs(counts))
@@ -104,8 +104,8 @@ def identification_rates(
     The true rate is DIR: the person comes first and reaches the threshold. Photos without a face (NaN) are
     not identified; people with one photo are only in the way of others. Arguments as in `verification_rates`.
     """
-    person = _numbered(people)
-    found = np.isfinite(embeddings).all(1)
+    person, found = _numbered(people), described(embeddings)
+    embeddings = np.where(found[:, None], embeddings, np.float32(np.nan))
     sums = np.zeros((person.max(initial=-1) + 1, embeddings.shape[1]), np.float32)
     np.add.at(sums, person[found], embeddings[found])
     counts = np.bincount(person[found], minlength=len(sums))

@@ -11,9 +11,12 @@ import numpy as np
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.gallery.quality import Limits, assess
 from oneshot.gallery.thresholds import threshold_at
-from oneshot.geometry import normalised
+from oneshot.geometry import described, normalised
 from oneshot.media.images import read_image
 from oneshot.types import Floats, Image, Model
+
+CANNOT_TELL = "a face is found, but not which way up it is"
+"""What is said of a face whose embedding is zeros."""
 
 FAR = "1e-2"
 """The false accept rate whose threshold tells a person's odd photos, where Limits name no similarity."""
@@ -148,5 +151,7 @@ def _look(photo: Path | str | Image, label: str, model: Model, limits: Limits | 
     embedding = faces.embeddings[index]
     if not np.isfinite(embedding).all():
         raise OneShotError(f"{label}: the network's description is not finite; use other weights")
+    if not described(embedding):
+        raise OneShotError(f"{label}: {CANNOT_TELL}; enroll a photo that shows it upright and from the front")
     data = image.tobytes() if isinstance(photo, np.ndarray) else Path(photo).read_bytes()
     return Shot(label, hashlib.sha256(data).hexdigest(), quality.overall, embedding)

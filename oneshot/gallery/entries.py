@@ -125,8 +125,6 @@ def means(entries: Sequence[Entry], embeddings: Floats) -> Floats:
 
 def check_size(embeddings: Floats, size: int) -> None:
     """Raise OneShotError if embeddings (N, D) are not of the gallery's size."""
-    if not embeddings.shape[1]:
-        raise OneShotError("the faces are not described; call the model without embed=False")
     if embeddings.shape[1] != size:
         raise OneShotError(
             f"embeddings of {embeddings.shape[1]} numbers, but the gallery has {size}: "

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from oneshot.errors import OneShotError
+from oneshot.gallery.cipher import secret_from
 from oneshot.gallery.enrolment import Enrolment, choose
 from oneshot.gallery.entries import Entry, Storage
 from oneshot.gallery.folders import people_in
@@ -16,6 +18,7 @@ from oneshot.gallery.npz import read_npz, write_npz
 from oneshot.gallery.quality import Limits
 from oneshot.gallery.sqlite import Store
 from oneshot.gallery.thresholds import FAR, threshold_at
+from oneshot.geometry import described
 from oneshot.types import Floats, Image, Match, Model
 
 MILVUS = "milvus:"
@@ -43,7 +46,8 @@ class Gallery:
             "milvus:http://HOST:19530" keeps it on a Milvus server; see oneshot.gallery.milvus.
         key: a secret that encrypts the embeddings in the file; see oneshot.gallery.cipher.secret_from.
 
-    Use one in one thread only; several may share a file. `with` or `close()` lets go of it.
+    Use one in one thread only; several may share a file. `with` or `close()` lets go of it. Pickled, it is
+    the model and the path, never the key: another process has that in the variable ONESHOT_KEY.
 
     Raises:
         OneShotError: the file is not a gallery, a damaged one, of another model, or its key is another.
@@ -55,6 +59,7 @@ class Gallery:
         if path is not None and not sha:
             raise _no_fingerprint()
         self._fingerprint = str(sha or "")
+        self._path, self._encrypted = path, key is not None
         self._store = _open(path, key)
         self._entries: Sequence[Entry] | None = None
         try:
@@ -196,10 +201,12 @@ class Gallery:
         if embeddings.ndim != 2:
             raise OneShotError(f"want embeddings (N, D), got {embeddings.shape}; give Faces.embeddings")
         matches = [Match(None, -1.0)] * len(embeddings)
-        finite = np.flatnonzero(np.isfinite(embeddings).all(1))  # the rest is like nobody
-        if len(finite):
-            found = self._store.search(self._fingerprint, embeddings[finite], name)
-            for i, match in zip(finite, found, strict=True):
+        if len(embeddings) and not embeddings.shape[1]:
+            raise OneShotError("the faces are not described; call the model without embed=False")
+        rows = np.flatnonzero(described(embeddings))  # the rest is like nobody
+        if len(rows):
+            found = self._store.search(self._fingerprint, embeddings[rows], name)
+            for i, match in zip(rows, found, strict=True):
                 matches[i] = match if match.similarity >= threshold else replace(match, name=None)
         return matches
 
@@ -246,6 +253,15 @@ class Gallery:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, it is the model and the path, or in memory what it holds; never the key.
+
+        Whoever opens it has the key of an encrypted one in the variable ONESHOT_KEY.
+        """
+        if self._path is None:
+            return _restored, (self.model, *self._store.read(self._fingerprint))
+        return _reopened, (self.model, _absolute(self._path), self._encrypted)
+
     @property
     def _everybody(self) -> dict[str, Person]:
         """By name, gathered again only if anybody changed the gallery: a video asks at every frame."""
@@ -271,6 +287,23 @@ def in_milvus(path: Path | str) -> bool:
 def is_kept(path: Path | str) -> bool:
     """Whether this names a gallery that changes stay in: a .db file, or one in Milvus."""
     return in_milvus(path) or Path(path).suffix == ".db"
+
+
+def _restored(model: Model, entries: Sequence[Entry], embeddings: Floats) -> Gallery:
+    gallery = Gallery(model)
+    gallery._store.add(entries, embeddings)
+    return gallery
+
+
+def _reopened(model: Model, path: str, encrypted: bool) -> Gallery:
+    return Gallery(model, path, key=secret_from() if encrypted else None)
+
+
+def _absolute(path: Path | str) -> str:
+    if not in_milvus(path):
+        return str(Path(path).absolute())
+    place = _place(path)
+    return str(path) if "://" in place else MILVUS + str(Path(place).absolute())
 
 
 def _place(path: Path | str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from oneshot.errors import OneShotError
 from oneshot.files import replacing
 from oneshot.gallery.entries import Entry
+from oneshot.geometry import described
 from oneshot.types import Floats
 
 FIELDS = ("names", "templates", "photos", "qualities", "embeddings")
@@ -57,7 +58,7 @@ def read_npz(path: Path, model: str) -> tuple[list[Entry], Floats]:
             and all(isinstance(column, list) and len(column) == len(embeddings) for column in columns)
             and all(isinstance(text, str) for column in columns[:3] for text in column)
             and all(name.strip() for name in columns[0])
-            and bool(np.isfinite(embeddings).all() and np.isfinite(columns[3]).all())
+            and bool(described(embeddings).all() and np.isfinite(columns[3]).all())
         )
     except (OSError, LookupError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile):
         raise damaged from None

@@ -17,6 +17,7 @@ import numpy as np
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.gallery.cipher import SALT_BYTES, Cipher
 from oneshot.gallery.entries import Entry, Templates, check_model
+from oneshot.geometry import described
 from oneshot.types import Floats, Match
 
 APPLICATION = 0x316F6E65
@@ -179,7 +180,7 @@ class Store:
                 row = self._embedding(entry, data)
                 if not entries:
                     embeddings = np.empty((count, len(row)), np.float32)
-                if row.shape != embeddings.shape[1:] or not np.isfinite(row).all():
+                if row.shape != embeddings.shape[1:] or not described(row):
                     raise self._damaged()
                 embeddings[len(entries)] = row
                 entries.append(entry)

@@ -47,3 +47,12 @@ def weights_file(given: str | Path | None, usual: str = "oneshot", suffix: str =
     path = Path(usual if given is None else given)
     shipped = default_weights(f"{path}{suffix}")
     return shipped if path.name == str(path) and not path.suffix and shipped.is_file() else path
+
+
+def portable(given: str | Path | None, file: Path) -> str | Path | None:
+    """What names the same weights to another process: a shipped network's name, else the path in full.
+
+    Args:
+        file: what `weights_file` made of `given`.
+    """
+    return file.absolute() if given is not None and file == Path(given) else given

@@ -1,6 +1,7 @@
 """From a picture to its faces: choose the backend, fit the picture to it, bring the answers back."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.errors import OneShotError
-from oneshot.inference.backend import Backend, weights_file
+from oneshot.inference.backend import Backend, portable, weights_file
 from oneshot.inference.providers import Providers
 from oneshot.media.images import check_image, least_side, letterbox
 from oneshot.types import Faces, Image
@@ -47,6 +48,7 @@ class OneShot:
     Attributes:
         info: the facts that the weights carry about themselves.
         thresholds: cosine similarity by false accept rate on LFW ("1e-3": one stranger in a thousand passes).
+        weights, settings: what it was made with. Pickled, it is these: others load the network anew.
 
     Raises:
         OneShotError: the weights are missing or foreign, or a setting makes no sense.
@@ -70,12 +72,28 @@ class OneShot:
         check_range("min_side", min_side, 0, side)
         check_range("max_faces", max_faces, 1, 1 << 20)
         check_range("threads", 1 if threads is None else threads, 1, 1024)
-        self.backend = _load(weights_file(weights), threads, providers, arena)
+        file = weights_file(weights)
+        self.backend = _load(file, threads, providers, arena)
         self.info: dict[str, Any] = self.backend.info
         self.thresholds: dict[str, float] = dict(self.info.get("thresholds", {}))
         self.side, self.min_side, self.max_faces = side, min_side, max_faces
         self.score_threshold = threshold_in("score_threshold", score_threshold, self.info, SCORE_THRESHOLD)
         self.iou_threshold = threshold_in("iou_threshold", iou_threshold, self.info, IOU_THRESHOLD)
+        self.weights = portable(weights, file)
+        self.settings: dict[str, Any] = {
+            "side": side,
+            "min_side": min_side,
+            "score_threshold": score_threshold,
+            "iou_threshold": iou_threshold,
+            "max_faces": max_faces,
+            "threads": threads,
+            "providers": providers,
+            "arena": arena,
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, it is the weights' name and the settings: whoever opens it loads the network anew."""
+        return partial(type(self), self.weights, **self.settings), ()
 
     @overload
     def __call__(self, image: Image, *, embed: bool = True) -> Faces: ...

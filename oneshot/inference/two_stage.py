@@ -1,6 +1,7 @@
 """The path that one pass replaces, behind the same call: find faces, cut each out, describe it."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from oneshot.errors import OneShotError
 from oneshot.geometry import normalised
-from oneshot.inference.backend import weights_file
+from oneshot.inference.backend import portable, weights_file
 from oneshot.inference.crop import SIDE, Crop, crop
 from oneshot.inference.predictor import check_range, threshold_in
 from oneshot.media.images import check_image, least_side
@@ -40,6 +41,7 @@ class TwoStage:
         info: the facts that the weights carry about themselves.
         thresholds: cosine similarity by false accept rate on LFW, where they were measured.
         side: the largest picture's side, in which faces are described as they are.
+        weights, settings: what it was made with; it is pickled as these.
 
     Raises:
         OneShotError: a package or the weights are missing or foreign, or a setting makes no sense.
@@ -69,7 +71,8 @@ class TwoStage:
         from oneshot.inference.mtcnn import SCORE_THRESHOLD, Mtcnn
 
         self.score_threshold = threshold_in("score_threshold", score_threshold, {}, SCORE_THRESHOLD)
-        self.recognise = CropRecogniser(two_stage_weights(weights), threads)
+        file = two_stage_weights(weights)
+        self.recognise = CropRecogniser(file, threads)
         self.detect = detector or Mtcnn(side, min_side, self.score_threshold, threads)
         self.crop: Crop = crop
         self.max_faces = max_faces
@@ -78,6 +81,20 @@ class TwoStage:
         sha = f"{self.recognise.info['weights_sha256']}-{crop}"
         self.info: dict[str, Any] = {**self.recognise.info, "weights_sha256": sha}
         self.thresholds: dict[str, float] = dict(self.info.get("thresholds", {}))
+        self.weights = portable(weights, file)
+        self.settings: dict[str, Any] = {
+            "detector": detector,
+            "side": side,
+            "min_side": min_side,
+            "score_threshold": score_threshold,
+            "max_faces": max_faces,
+            "crop": crop,
+            "threads": threads,
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As `OneShot`; a `detector` that was given must be one that can be pickled, too."""
+        return partial(type(self), self.weights, **self.settings), ()
 
     @overload
     def __call__(self, image: Image, *, embed: bool = True) -> Faces: ...

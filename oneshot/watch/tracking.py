@@ -14,7 +14,7 @@ import numpy as np
 
 from oneshot.gallery.gallery import Gallery
 from oneshot.gallery.quality import assess
-from oneshot.geometry import normalised
+from oneshot.geometry import described, normalised
 from oneshot.types import Faces, Floats, Image, Match
 
 BEST = 8
@@ -67,8 +67,11 @@ class Track:
 
     @property
     def template(self) -> Floats:
-        """(D,) float32: the mean of its best looks, weighted by their quality, L2-normalised."""
-        total = sum(quality * embedding for quality, embedding in self._looks)
+        """(D,) float32: the mean of its best looks, weighted by their quality, L2-normalised; zeros where no
+        look could be described.
+        """
+        looks = (quality * embedding for quality, embedding in self._looks if quality)
+        total = sum(looks, start=np.zeros_like(self._looks[0][1]))
         return normalised(np.asarray(total, np.float32))
 
     def settled(self, threshold: float) -> bool:
@@ -77,7 +80,7 @@ class Track:
             clearly = self.match.similarity < threshold - MARGIN
         else:
             clearly = self.match.similarity >= threshold + MARGIN
-        return clearly and len(self._looks) == BEST
+        return clearly and len(self._looks) == BEST and self._looks[-1][0] > 0
 
     def seen(self, seconds: float, box: Floats) -> None:
         """It is in one more frame."""
@@ -130,6 +133,8 @@ class Tracker:
         quality = assess(image, faces, index, self.side)
         # Never quite nothing: a track seen only from afar has a template, too.
         weight = max(quality.overall * float(faces.scores[index]), 1e-3)
+        if not described(faces.embeddings[index]):
+            weight = 0.0  # any other look is better
         track.seen(seconds, faces.boxes[index])
         if weight > track.best:
             track.best, track.thumb = weight, _cut(image, faces.boxes[index])
@@ -191,8 +196,10 @@ def associate(faces: Faces, tracks: Sequence[Track], threshold: float) -> list[T
     if not len(faces) or not tracks:
         return chosen
     overlap = iou(faces.boxes, np.array([track.box for track in tracks]))
-    similar = np.nan_to_num(faces.embeddings @ np.array([track.template for track in tracks]).T, nan=-1.0)
-    possible = ((overlap >= OVERLAP) & (similar >= UNLIKE)) | (similar >= threshold)
+    templates = np.array([track.template for track in tracks])
+    similar = np.nan_to_num(faces.embeddings @ templates.T, nan=-1.0)
+    told = np.logical_and.outer(faces.embeddings.any(1), templates.any(1))  # else the place alone decides
+    possible = ((overlap >= OVERLAP) & ((similar >= UNLIKE) | ~told)) | ((similar >= threshold) & told)
     value = np.where(possible, overlap + similar, -np.inf)
     taken: set[int] = set()
     for flat in np.argsort(-value, axis=None, kind="stable"):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from fake import EMBEDDINGS, photo, picture, write_model
+from fake import EMBEDDINGS, photo, picture, write_blank, write_model
 
 from oneshot import Gallery, OneShot
 from oneshot.cli import main
@@ -125,6 +125,28 @@ def test_compare_needs_no_gallery(run: Run, desk: Path) -> None:
         "wall.png: no face found, and so no match\n",
     )
     assert not (desk / "gallery.db").exists()
+
+
+def test_a_face_that_cannot_be_described_is_an_answer_and_never_a_match(
+    run: Run, enrolled: Path, tmp_path: Path
+) -> None:
+    blank = write_blank(tmp_path / "blank.onnx")
+    face = "people/Gus/0.png"
+    said = f"{face}: a face is found, but not which way up it is, and so no match\n"
+    assert run("verify", "Gus", face, "--threshold", "-1", weights=blank)[:2] == (1, said)
+    assert run("compare", face, face, "--threshold", "-1", weights=blank)[:2] == (1, said)
+    code, out, _ = run("identify", face, "--threshold", "-1", weights=blank)
+    assert code == 0 and cells(out)[0][:2] == ["unknown", "-1.00"]
+    code, _, err = run("calibrate", "people", weights=blank)
+    assert code == 2 and "note: people/Gus/0.png: a face is found, but not which way up it is" in err
+    code, _, err = run("enroll", "Bo", face, "--all", weights=blank)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert f"{face}: a face is found, but not which way up it is; enroll a photo that shows it upright" in err
+    assert run("index", "people", weights=blank)[0] == 0
+    assert run("find", face, "--threshold", "-1", weights=blank)[0] == 1
+    assert run("find", face, "--threshold", "-1")[0] == 1  # nor is it found
+    code, out, _ = run("cluster", "--threshold", "-1", weights=blank)
+    assert code == 0 and "0 people, 5 faces seen once" in out
 
 
 @pytest.mark.usefixtures("enrolled")

@@ -20,6 +20,7 @@ def crowd(people: int, photos: int, spread: float, seed: int = 0) -> tuple[np.nd
 def test_verification_equals_the_obvious_way() -> None:
     rows, names = crowd(40, 4, 0.6)
     rows[5] = np.nan  # no face in it
+    with_zeros = np.nan_to_num(rows)  # a face in it that cannot be described
     genuine, impostors = [], []
     for i in range(len(rows)):
         for j in range(i + 1, len(rows)):
@@ -28,6 +29,7 @@ def test_verification_equals_the_obvious_way() -> None:
                 genuine.append(score)
             elif not math.isnan(score):
                 impostors.append(score)
+    assert verification_rates(with_zeros, names, [0.1, 0.01]) == verification_rates(rows, names, [0.1, 0.01])
     for rate in verification_rates(rows, names, [0.1, 0.01, 0.001]):
         accepted = sum(s >= rate.threshold for s in impostors)
         assert accepted == rate.accepts == int(rate.far * len(impostors)) > 0
@@ -42,6 +44,7 @@ def test_identification_equals_the_obvious_way() -> None:
     rows, names = crowd(30, 3, 0.8, seed=1)
     names[-3:] = ["x", "y", "z"]  # three people with a single photo
     rows[4] = np.nan
+    assert identification_rates(np.nan_to_num(rows), names, [0.1]) == identification_rates(rows, names, [0.1])
 
     def template(of: str, but: int) -> np.ndarray | None:
         mine = [rows[k] for k in range(len(rows)) if names[k] == of and k != but and not np.isnan(rows[k, 0])]

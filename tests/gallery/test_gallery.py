@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from fake import EMBEDDINGS, photo, picture, write_model
 
-from oneshot import Gallery, Match, OneShot, OneShotError, OneShotWarning
+from oneshot import Faces, Gallery, Match, OneShot, OneShotError, OneShotWarning
 from oneshot.gallery.quality import Limits
 from oneshot.gallery.thresholds import threshold_at
 
@@ -84,8 +85,34 @@ def test_no_face_is_never_a_match(gallery: Gallery, model: OneShot) -> None:
     nothing = np.stack([np.zeros(1000), np.full(1000, np.nan), np.full(1000, np.inf), EMBEDDINGS[1]])
     found = gallery.identify(nothing.astype(np.float32))
     assert [m.name for m in found] == [None, None, None, "Gus"]
-    assert [m.similarity for m in found[:3]] == [0, -1, -1]
+    assert [m.similarity for m in found[:3]] == [-1, -1, -1]
     assert [m.name for m in gallery.verify("Gus", nothing.astype(np.float32))] == [None, None, None, "Gus"]
+
+
+class Blank:
+    """A model that finds every face, but cannot tell which way up any of them is."""
+
+    def __init__(self, model: OneShot):
+        self.model, self.info, self.thresholds, self.side = model, model.info, model.thresholds, model.side
+
+    def __call__(self, image: np.ndarray, *, embed: bool = True) -> Faces:
+        found = self.model(image)
+        return replace(found, embeddings=np.zeros_like(found.embeddings))
+
+
+@pytest.mark.parametrize("limits", [None, Limits()])
+def test_a_face_that_cannot_be_described_is_nobody_and_not_enrolled(
+    model: OneShot, limits: Limits | None
+) -> None:
+    blank = Blank(model)
+    with Gallery(blank) as gallery:  # type: ignore[arg-type]
+        with pytest.raises(OneShotError, match=r"Rhea's photo 1.*: a face is found, but not which way up"):
+            gallery.enroll("Rhea", [photo("Rhea")], limits=limits)
+        assert gallery.names == []
+    with Gallery(model) as gallery:
+        gallery.enroll("Rhea", [photo("Rhea")])
+        nothing = blank(photo("Rhea")).embeddings
+        assert gallery.identify(nothing, -1.0) == gallery.verify("Rhea", nothing, -1.0) == [Match(None, -1.0)]
 
 
 def test_an_empty_gallery_knows_nobody(empty: Gallery) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fake import FIVE
 
-from oneshot import Faces, Gallery, OneShot
+from oneshot import Faces, Gallery, Match, OneShot
 from oneshot.gallery.entries import Entry
 from oneshot.watch.tracking import Track, Tracker, associate, iou
 
@@ -18,7 +18,7 @@ ADA, BO, STRANGER = BASE
 def seen(*faces: tuple[float, np.ndarray], y: float = 50) -> Faces:
     """Faces of 40 pixels at these x, with these embeddings."""
     boxes = np.array([[x, y, x + 40, y + 40] for x, _ in faces], np.float32).reshape(-1, 4)
-    rows = np.array([e / np.linalg.norm(e) for _, e in faces], np.float32).reshape(-1, 1000)
+    rows = np.array([e / max(np.linalg.norm(e), 1e-12) for _, e in faces], np.float32).reshape(-1, 1000)
     points = boxes[:, None, :2] + 40 * FIVE[None]
     return Faces(boxes, np.full(len(faces), 0.9, np.float32), points.astype(np.float32), rows)
 
@@ -142,6 +142,19 @@ def test_each_track_is_one_face_at_most() -> None:
     assert associate(Faces.empty(), [track], 0.4) == []
     assert associate(seen((100, ADA)), [], 0.4) == [None]
     assert associate(seen((100, np.full(1000, np.nan))), [track], 0.4) == [None]
+
+
+def test_a_face_that_cannot_be_described_for_a_moment_is_followed_by_its_place(tracker: Tracker) -> None:
+    nothing = np.zeros(1000, np.float32)
+    for i, look in enumerate((nothing, nothing, ADA, nothing)):
+        (track,) = tracker.update(i / 10, IMAGE, seen((100, look)))
+        assert track.number == 1 and track.match.name == (None if i < 2 else "Ada")
+    np.testing.assert_allclose(track.template, ADA, atol=1e-6)
+    (other,) = tracker.update(0.5, IMAGE, seen((250, nothing)))  # elsewhere it is somebody
+    assert other.number == 2 and other.match == Match(None, -1.0) and not other.template.any()
+    for i in range(10):
+        tracker.update(0.6 + i / 10, IMAGE, seen((250, nothing)))
+    assert not other.settled(0.4)  # nobody has said that it is nobody known
 
 
 def test_the_template_is_of_the_best_looks(tracker: Tracker) -> None:
