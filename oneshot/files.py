@@ -146,7 +146,15 @@ def readable(name: str) -> str:
 
     Names without such bytes and without backslashes stay as they are. `from_readable` is the inverse.
     """
-    return os.fsencode(name.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
+    return shown(name.replace("\\", "\\\\"))
+
+
+def shown(name: str) -> str:
+    """A name for people to read: what is no text in it is written as "\\xfc"."""
+    try:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # no file has such a name, but a string may hold anything
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 def from_readable(text: str) -> str:

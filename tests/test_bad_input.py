@@ -3,6 +3,7 @@
 And what is odd but right: it is taken.
 """
 
+import os
 import sqlite3
 import struct
 import zlib
@@ -59,6 +60,7 @@ def cut(data: bytes, keep: float) -> bytes:
     return data[: int(keep * len(data))]
 
 
+NOISY = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
 NOISE = np.random.default_rng(0).bytes(4000)
 BOMB = "pixels are more than 134,217,728; make it smaller first"
 NO_PICTURE = "not a picture that can be read, or a damaged one"
@@ -86,6 +88,14 @@ PICTURES: dict[str, tuple[str, Make, str]] = {
         raw(b"\xff\x4f\xff\x51" + struct.pack(">HHII", 47, 0, 1 << 20, 1 << 20)),
         BOMB,
     ),
+    "JPEG of which most is missing": ("a.jpg", raw(cut(encoded(".jpg", NOISY), 0.4)), NO_PICTURE),
+    "an address": ("https://example.com/a.jpg", lambda path: None, "a.jpg: is an address; fetch it first"),
+    "a home that no shell replaced": (
+        "~/a.jpg",
+        lambda path: None,
+        "~ stands for your home only in the shell",
+    ),
+    "a name that is not UTF-8": (os.fsdecode(b"m\xfcller.jpg"), raw(NOISE), NO_PICTURE),
     "a video as photo": ("a.avi", lambda path: video(path), NO_PICTURE),
     "a name with a line break": ("a\nb.jpg", raw(NOISE), NO_PICTURE),
 }
@@ -153,6 +163,19 @@ VIDEOS: dict[str, tuple[str, Make, str]] = {
     ),
 }
 
+OUTPUTS: dict[str, tuple[str, Make, str]] = {
+    "output into a folder that is not there": ("no/o.jsonl", lambda path: None, "no does not exist; create"),
+    "output that is a folder": ("o", lambda path: path.mkdir(), "o: is a folder; give a file name"),
+    "output where nothing can be made": (
+        "/proc/o.jsonl",
+        lambda path: None,
+        "/proc/o.jsonl: cannot be written",
+    ),
+    "output of too long a name": ("o" * 300, lambda path: None, "cannot be written (File name too long)"),
+    "output that is a link to itself": ("o", lambda path: path.symlink_to(path.name), "o: cannot be written"),
+    "output to a full device": ("/dev/full", lambda path: None, "/dev/full: cannot be written (No space"),
+}
+
 ENROLMENTS: dict[str, tuple[str, Make, str]] = {
     "no face": ("a.png", image(picture()), "a.png: no face found in it"),
     "two faces where one is wanted": (
@@ -176,6 +199,10 @@ CASES = (
         for kind, case in WEIGHTS.items()
     ]
     + [(kind, ("watch", "{}", "-g", "good.db", "--json", "o.jsonl"), *case) for kind, case in VIDEOS.items()]
+    + [
+        (kind, ("identify", "rhea.png", "-g", "good.db", "--json", "{}"), *case)
+        for kind, case in OUTPUTS.items()
+    ]
     + [(kind, ("enroll", "Zoe", "{}", "-g", "good.db"), *case) for kind, case in ENROLMENTS.items()]
 )
 
@@ -288,6 +315,10 @@ ODD: dict[str, tuple[str, Make, bool]] = {
     "16 bits": ("a.png", image(RHEA.astype(np.uint16) * 257), True),
     "CMYK": ("a.jpg", cmyk, True),
     "animated": ("a.gif", animated, True),
+    "a name that is not UTF-8": (os.fsdecode(b"m\xfcller.png"), image(RHEA), True),
+    "no suffix": ("photo", lambda path: path.write_bytes(encoded(".png")), True),
+    "JFIF": ("a.jfif", lambda path: path.write_bytes(encoded(".jpg")), True),
+    "JPEG without its last two bytes": ("a.jpg", lambda path: path.write_bytes(encoded(".jpg")[:-2]), True),
     "the wrong suffix": ("a.jpg", lambda path: path.write_bytes(encoded(".png")), True),
     "grey": ("a.png", image(RHEA[..., 0]), False),
     "1x1": ("a.png", image(RHEA[:1, :1]), False),

@@ -3,6 +3,7 @@
 Exit codes: 0 done (verify, compare: the same person), 1 not the same person, 2 an error, 130 Ctrl-C.
 """
 
+import io
 import signal
 import sys
 import warnings
@@ -56,6 +57,8 @@ for command in (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and give its exit code; what goes wrong is one sentence on stderr."""
     silence_libraries()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is shown escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     if argv is None:
         signal.signal(signal.SIGTERM, _terminate)  # a service that is stopped keeps its files too
     with warnings.catch_warnings():

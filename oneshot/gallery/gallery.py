@@ -1,7 +1,9 @@
 """The people one knows, and which of them a face is."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from oneshot.errors import OneShotError
+from oneshot.files import shown
 from oneshot.gallery.cipher import secret_from
 from oneshot.gallery.enrolment import Enrolment, choose
 from oneshot.gallery.entries import Entry, Storage
@@ -128,7 +131,7 @@ class Gallery:
         Raises:
             OneShotError: no name, no photo, no photo that can be used; the gallery's file cannot be written.
         """
-        name, template = name.strip(), template.strip()
+        name, template = shown(_text(name).strip()), shown(_text(template).strip())
         if not name:
             raise OneShotError("a person needs a name; give one that is not blank")
         entries, others = self._store.read(self._fingerprint, name)
@@ -148,7 +151,7 @@ class Gallery:
         Raises:
             OneShotError: nobody has this name, or the file cannot be written.
         """
-        removed = self._store.remove(name)
+        removed = self._store.remove(shown(_text(name)))
         if not removed:
             raise self._nobody(name)
         return removed
@@ -190,6 +193,7 @@ class Gallery:
         Raises:
             OneShotError: also, if nobody has this name.
         """
+        name = shown(_text(name))
         if not self._store.holds(self._fingerprint, name):
             raise self._nobody(name)
         return self._search(embeddings, threshold, name)
@@ -197,7 +201,13 @@ class Gallery:
     def _search(self, embeddings: Floats, threshold: float | None, name: str | None) -> list[Match]:
         if threshold is None:
             threshold = threshold_at(FAR, self.model.thresholds)
-        embeddings = np.asarray(embeddings, np.float32)
+        if not isinstance(threshold, Real) or math.isnan(threshold):
+            raise OneShotError(f"threshold={threshold!r}: want a cosine from -1 to 1, such as 0.3")
+        try:
+            embeddings = np.asarray(embeddings, np.float32)
+        except (TypeError, ValueError):
+            what = type(embeddings).__name__
+            raise OneShotError(f"want embeddings (N, D), got {what}; give Faces.embeddings") from None
         if embeddings.ndim != 2:
             raise OneShotError(f"want embeddings (N, D), got {embeddings.shape}; give Faces.embeddings")
         matches = [Match(None, -1.0)] * len(embeddings)
@@ -277,6 +287,12 @@ class Gallery:
     def _nobody(self, name: str) -> OneShotError:
         known = ", ".join(self.names[:10]) or "nobody yet"
         return OneShotError(f"{name}: is not enrolled; enrolled are {known}{' …' * (len(self) > 10)}")
+
+
+def _text(name: object) -> str:
+    if not isinstance(name, str):
+        raise OneShotError(f"want a name as text, got {type(name).__name__}")
+    return name
 
 
 def in_milvus(path: Path | str) -> bool:

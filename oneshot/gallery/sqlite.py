@@ -68,19 +68,30 @@ class Store:
             raise OneShotError(f"{path}: is a folder, not a gallery; give a file name")
         if path is not None and not path.parent.is_dir():
             raise OneShotError(f"{path}: the folder {path.parent} does not exist; create it first")
+        place = ":memory:" if path is None else path.absolute().as_uri()
         with self._explained():
-            # Autocommit: transactions are begun and ended here, where one can see them.
-            self._db = sqlite3.connect(
-                ":memory:" if path is None else path,
-                timeout=PATIENCE,
-                isolation_level=None,
-                check_same_thread=False,
-            )
             try:
-                self._cipher = self._set_up(secret)
-            except BaseException:
-                self._db.close()
-                raise
+                self._cipher = self._connect(place, secret)
+            except sqlite3.OperationalError as error:
+                if path is None or not path.is_file() or not _closed(error):
+                    raise
+                # On a disk that cannot be written, not even the notes for other programs can be.
+                self._cipher = self._connect(f"{place}?immutable=1", secret)
+                log = path.with_name(f"{path.name}-wal")
+                if log.is_file() and log.stat().st_size:
+                    note = f"{path}: cannot be written, and its newest changes, in {log.name}, not be read"
+                    warnings.warn(note, OneShotWarning, stacklevel=3)
+
+    def _connect(self, place: str, secret: bytes | None) -> Cipher | None:
+        # Autocommit: transactions are begun and ended here, where one can see them.
+        self._db = sqlite3.connect(
+            place, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True
+        )
+        try:
+            return self._set_up(secret)
+        except BaseException:
+            self._db.close()
+            raise
 
     def _set_up(self, secret: bytes | None) -> Cipher | None:
         execute = self._db.execute
@@ -275,7 +286,7 @@ class Store:
                 why = "another program is writing to it; try again when that has ended"
             elif "full" in text:
                 why = "the disk is full, and nothing was changed; make room and try again"
-            elif "readonly" in text or "unable to open" in text:
+            elif _closed(error):
                 why = "cannot be opened for writing; check the permissions of the file and its folder"
             elif isinstance(error, sqlite3.OperationalError) and "no such" not in text:
                 why = f"cannot be used ({text}); check the disk"
@@ -285,6 +296,11 @@ class Store:
 
     def _damaged(self) -> OneShotError:
         return OneShotError(f"{self.path}: not a gallery, or a damaged one; fetch a backup, or enroll again")
+
+
+def _closed(error: sqlite3.Error) -> bool:
+    """Whether the file, or its folder, cannot be written."""
+    return "readonly" in str(error) or "unable to open" in str(error)
 
 
 def _number(db: sqlite3.Connection, pragma: str) -> int:

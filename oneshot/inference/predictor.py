@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, overload
 
@@ -167,13 +168,13 @@ def _load(path: Path, threads: int | None, providers: Providers | None, arena: b
 
 def check_range(name: str, value: int, low: int, high: int) -> None:
     """Raise OneShotError where the setting `name` is not within these limits."""
-    if not low <= value <= high:
-        raise OneShotError(f"{name}={value} is out of range; give a number from {low} to {high}")
+    if not isinstance(value, Integral) or not low <= value <= high:
+        raise OneShotError(f"{name}={value} is out of range; give a whole number from {low} to {high}")
 
 
 def threshold_in(name: str, given: float | None, info: Mapping[str, Any], otherwise: float) -> float:
     """The threshold given, else the weights' own, else `otherwise`; OneShotError if not from 0 to 1."""
     value = float(info.get(name, otherwise)) if given is None else given
-    if not 0 <= value <= 1:
+    if not isinstance(value, Real) or not 0 <= value <= 1:
         raise OneShotError(f"{name}={value} is out of range; give a number from 0 to 1")
     return value

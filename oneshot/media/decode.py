@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from oneshot import extras
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.media.headers import cut_short, header_size, raw_tiff
-from oneshot.media.kinds import HEAD, kind_of
+from oneshot.media.kinds import HEAD, PACKAGES, kind_of
 from oneshot.types import Image
 
 MAX_PIXELS = 1 << 27
@@ -149,12 +149,12 @@ def _turned(image: Image, data: bytes) -> Image:
 
 
 def _heif(data: bytes, name: str) -> Image:
-    extras.load("pi_heif", f"{name}: a HEIC photo", "formats").register_heif_opener()
+    extras.load(PACKAGES["heif"], f"{name}: a HEIC photo", "formats").register_heif_opener()
     return _pillow(data, name)
 
 
 def _raw(data: bytes, name: str) -> Image:
-    rawpy = extras.load("rawpy", f"{name}: a raw photo", "formats")
+    rawpy = extras.load(PACKAGES["raw"], f"{name}: a raw photo", "formats")
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             _check_size((raw.sizes.width, raw.sizes.height), name)

@@ -57,7 +57,7 @@ def read_image(source: Readable) -> Image:
 
 
 def _read(source: Path | str) -> bytes:
-    if "://" in str(source):
+    if re.match(r"[a-z]{2,}:/", str(source)):  # a Path has lost one of the two strokes
         raise OneShotError(f"{source}: is an address; fetch it first, and give the file or its bytes")
     path = Path(source)
     try:

@@ -27,6 +27,9 @@ SIGNATURES: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
 SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 """Of pictures; a file so named that is none is a damaged one, not something else."""
 
+PACKAGES = {"heif": "pi_heif", "raw": "rawpy"}
+"""What reads a kind, where it is no package that is always there."""
+
 VIDEO_SUFFIXES = {".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".webm", ".wmv"}
 
 
