@@ -1,5 +1,6 @@
 """The photos of a collection described one after another; on_ray.py does the same on many machines."""
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,8 +18,12 @@ AHEAD = 8
 Row = dict[str, Any]
 """One face, by the names of `face_fields`."""
 
-Described = Iterator[tuple[str, list[Row] | OneShotError]]
-"""Photos by their paths below the folder, in order, with their faces; of a damaged one, what is wrong."""
+Described = Iterator[tuple[str, str, list[Row] | OneShotError]]
+"""Photos by their paths below the folder, in order, with their contents' sha256 and their faces; of a damaged
+one, what is wrong.
+"""
+
+Read = tuple[str, Image | OneShotError]
 
 Describe = Callable[[Path, Sequence[str]], Described]
 """What describes the photos of a folder."""
@@ -27,24 +32,41 @@ Describe = Callable[[Path, Sequence[str]], Described]
 def here(model: Model, folder: Path, photos: Sequence[str]) -> Described:
     """Describe photos in this process, a few of them decoded in advance."""
 
-    def read(photo: str) -> Image | OneShotError:
+    def read(photo: str) -> Read:
         try:
-            return read_image(folder / photo)
+            return content_of(folder / photo), read_image(folder / photo)
         except OneShotError as error:
-            return error
+            return "", error
 
-    def described(image: Image | OneShotError) -> list[Row] | OneShotError:
-        return image if isinstance(image, OneShotError) else _describe(image, model)
+    def described(read: Read) -> tuple[str, list[Row] | OneShotError]:
+        content, image = read
+        return content, image if isinstance(image, OneShotError) else _describe(image, model)
 
     with ThreadPoolExecutor(2) as pool:
-        waiting: deque[tuple[str, Future[Image | OneShotError]]] = deque()
+        waiting: deque[tuple[str, Future[Read]]] = deque()
         for photo in photos:
             waiting.append((photo, pool.submit(read, photo)))
             if len(waiting) > AHEAD:
                 name, future = waiting.popleft()
-                yield name, described(future.result())
+                yield name, *described(future.result())
         for name, future in waiting:
-            yield name, described(future.result())
+            yield name, *described(future.result())
+
+
+def content_of(path: Path) -> str:
+    """The sha256 of a file: what a photo is, whatever its name.
+
+    Raises:
+        OneShotError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while data := file.read(1 << 20):
+                digest.update(data)
+    except OSError as error:
+        raise OneShotError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    return digest.hexdigest()
 
 
 def face_fields(pa: Any) -> list[tuple[str, Any]]:

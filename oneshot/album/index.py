@@ -6,17 +6,20 @@ file.
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from oneshot.album.describe import Describe, face_fields, here
+from oneshot.album.describe import Describe, content_of, face_fields, here
 from oneshot.errors import OneShotError
 from oneshot.files import check_writable, replacing
+from oneshot.gallery.folders import excluded
 from oneshot.media.images import IMAGE_SUFFIXES, natural_order
 from oneshot.types import Floats, Model
 
@@ -34,6 +37,8 @@ class Album:
     Attributes:
         folder: where the photos are.
         photos: (N,) their paths below it.
+        contents: (N,) the photos' sha256.
+        numbers: (N,) int32, which face of its photo each is, from 0.
         boxes: (N, 4) float32, x0 y0 x1 y1 in pixels of the upright photo.
         qualities: (N,) float32, from 0 to 1; see oneshot.gallery.quality.
         embeddings: (N, D) float32, L2-normalised.
@@ -41,6 +46,8 @@ class Album:
 
     folder: Path
     photos: list[str]
+    contents: list[str]
+    numbers: NDArray[np.int32]
     boxes: Floats
     qualities: Floats
     embeddings: Floats
@@ -48,16 +55,21 @@ class Album:
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What a run did: photos looked at now and before, faces in all, and damaged photos with the reason."""
+    """What a run did: photos looked at now, before, and before under another name; faces in all, and damaged
+    photos with the reason.
+    """
 
     new: int
     known: int
+    moved: int
     faces: int
     damaged: dict[str, str]
 
 
-def photos_below(folder: Path) -> list[Path]:
-    """All pictures in a folder and the folders in it by their suffix, hidden ones left out, in natural order.
+def photos_below(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
+    """All pictures in a folder and the folders in it by their suffix, in natural order.
+
+    Hidden ones, the folders of EXCLUDED and what `exclude` names are left out.
 
     Raises:
         OneShotError: there is no such folder, or no picture in it.
@@ -68,7 +80,7 @@ def photos_below(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not excluded(path.relative_to(folder), exclude)
         and path.is_file()
     ]
     if not found:
@@ -82,36 +94,58 @@ def index(
     model: Model,
     step: Callable[[], None] = lambda: None,
     describe: Describe | None = None,
+    rebase: bool = False,
+    exclude: Sequence[str] = (),
 ) -> Indexed:
     """Describe every face of the photos below `folder` in the Parquet file `out`.
 
-    Photos that are in it and have not changed are not looked at again; those that are gone are dropped. On
-    Ctrl-C, too, what was done until then is in the file.
+    Photos that are in it and have not changed are not looked at again, nor are those that are there under
+    another name or date: a photo is known by its contents. Those that are gone are dropped. On Ctrl-C, too,
+    what was done until then is in the file.
 
     Args:
         step: called after each photo that is looked at.
         describe: what looks at the photos with this model, elsewhere; see describe.py. None does it here.
+        rebase: the collection is at another place than when it was indexed.
+        exclude: patterns of names or paths below `folder` to be left out; see oneshot.gallery.folders.
 
     Raises:
-        OneShotError: no photos; `out` cannot be written, is something else, or of another folder or model.
+        OneShotError: no photos; `out` cannot be written, is something else, of another folder or model, or
+            another run is writing it.
     """
     check_writable(out)
+    with _alone(out):
+        return _index(folder, out, model, step, describe or partial(here, model), rebase, exclude)
+
+
+def _index(
+    folder: Path,
+    out: Path,
+    model: Model,
+    step: Callable[[], None],
+    describe: Describe,
+    rebase: bool,
+    exclude: Sequence[str],
+) -> Indexed:
     facts = {MODEL: str(model.info.get("weights_sha256", "")), FOLDER: str(folder.resolve())}
-    stamps = {path.relative_to(folder).as_posix(): _stamp(path) for path in photos_below(folder)}
+    stamps = {path.relative_to(folder).as_posix(): _stamp(path) for path in photos_below(folder, exclude)}
     parts = out.with_name(f".{out.name}.parts")
-    known = _photos_in(_sources(out, parts), facts, stamps)
-    described = (describe or partial(here, model))(folder, [p for p in stamps if p not in known])
+    before = _Before.read(_sources(out, parts), facts, stamps, rebase)
+    moves = before.moves(folder, stamps)
+    moved = {new for names in moves.values() for new in names}
+    described = describe(folder, [p for p in stamps if p not in before.known and p not in moved])
     parts.mkdir(exist_ok=True)
     damaged: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     looked = unsaved = 0
     try:
-        for photo, found in described:
+        for photo, content, found in described:
             if isinstance(found, OneShotError):
                 damaged[photo] = str(found)
             else:
                 # Of a photo without faces one row, so that it is not looked at again.
-                rows += [{"photo": photo, "stamp": stamps[photo], **face} for face in found or [{}]]
+                about = {"photo": photo, "stamp": stamps[photo], "content": content}
+                rows += [{**about, **face} for face in found or [{}]]
                 looked, unsaved = looked + 1, unsaved + 1
             step()
             if unsaved == PART:
@@ -120,8 +154,8 @@ def index(
     finally:
         if rows:
             _write_part(parts, rows, facts)
-        faces = _join(out, parts, facts, stamps)
-    return Indexed(looked, len(known), faces, damaged)
+        faces = _join(out, parts, facts, stamps, moves)
+    return Indexed(looked, len(before.known), len(moved), faces, damaged)
 
 
 def load(path: Path, model: Model) -> Album:
@@ -133,20 +167,89 @@ def load(path: Path, model: Model) -> Album:
     if not path.is_file():
         raise OneShotError(f"{path}: no such index; make one with oneshot index")
     file = _open(path, {MODEL: str(model.info.get("weights_sha256", ""))})
-    table = file.read(columns=["photo", "face", "box", "quality", "embedding"])
+    table = file.read(columns=["photo", "content", "face", "box", "quality"])
     table = table.filter(table["face"].is_valid())
-    count = len(table)
-
-    def array(name: str) -> Floats:
-        return np.asarray(table[name].combine_chunks().flatten().to_numpy(), np.float32)
-
+    count, done = len(table), 0
+    embeddings = np.empty((0, 0), np.float32)
+    # Batch by batch into one array: they are most of the file, and a copy of all would not fit beside them.
+    for batch in file.iter_batches(ROWS, columns=["face", "embedding"]):
+        column = batch.filter(batch.column("face").is_valid()).column("embedding")
+        if len(column):
+            rows = np.asarray(column.flatten(), np.float32).reshape(len(column), -1)
+            if not done:
+                embeddings = np.empty((count, rows.shape[1]), np.float32)
+            embeddings[done : done + len(rows)] = rows
+            done += len(rows)
     return Album(
         Path(file.schema_arrow.metadata[FOLDER].decode()),
         table["photo"].to_pylist(),
-        array("box").reshape(count, 4),
+        table["content"].to_pylist(),
+        table["face"].to_numpy().astype(np.int32),
+        np.asarray(table["box"].combine_chunks().flatten(), np.float32).reshape(count, 4),
         table["quality"].to_numpy().astype(np.float32),
-        array("embedding").reshape(count, -1 if count else 0),
+        embeddings,
     )
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps a second run from writing the same index; the system lets go of it if this one is killed."""
+    try:
+        from filelock import FileLock, Timeout
+    except ModuleNotFoundError:
+        raise OneShotError("indexing photos needs filelock; pip install 'oneshot-face[photos]'") from None
+    try:
+        lock = FileLock(out.with_name(f".{out.name}.lock"), timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise OneShotError(
+            f"{out}: another oneshot index is writing it; wait until that has ended, or give another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What earlier runs left: photos known as they are now, and by contents where each stands."""
+
+    known: set[str]
+    sizes: set[str]
+    contents: dict[str, tuple[Path, str]]
+
+    @classmethod
+    def read(
+        cls, sources: Sequence[Path], facts: Mapping[bytes, str], stamps: Mapping[str, str], rebase: bool
+    ) -> "_Before":
+        """Look through the earlier file and the parts."""
+        before = cls(set(), set(), {})
+        for source in sources:
+            table = _open(source, facts, rebase).read(columns=["photo", "stamp", "content"])
+            for photo, stamp, content in zip(*(column.to_pylist() for column in table.columns), strict=True):
+                before.contents.setdefault(content, (source, photo))
+                before.sizes.add(stamp.partition("-")[0])
+                if stamps.get(photo) == stamp:
+                    before.known.add(photo)
+        return before
+
+    def moves(self, folder: Path, stamps: Mapping[str, str]) -> "_Moves":
+        """Under which new names photos are there now. Only files of a size that is known are read."""
+        moves: _Moves = {}
+        for photo, stamp in stamps.items():
+            if photo not in self.known and stamp.partition("-")[0] in self.sizes:
+                try:
+                    place = self.contents.get(content_of(folder / photo))
+                except OneShotError:
+                    continue  # what is wrong with it is said when it is looked at
+                if place is not None:
+                    moves.setdefault(place, []).append(photo)
+        return moves
+
+
+_Moves = dict[tuple[Path, str], list[str]]
+"""By a source and a photo in it, the names that it has now besides."""
 
 
 def _stamp(path: Path) -> str:
@@ -156,8 +259,9 @@ def _stamp(path: Path) -> str:
 
 
 def _schema(facts: Mapping[bytes, str]) -> Any:
-    pa, _ = _arrow()
-    fields = [("photo", pa.string()), ("stamp", pa.string()), *face_fields(pa)]
+    pa, _ = arrow()
+    words = [(name, pa.string()) for name in ("photo", "stamp", "content")]
+    fields = [*words, *face_fields(pa)]
     return pa.schema(fields, metadata=dict(facts))
 
 
@@ -166,57 +270,66 @@ def _sources(out: Path, parts: Path) -> list[Path]:
 
 
 def _write_part(parts: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[bytes, str]) -> None:
-    pa, pq = _arrow()
+    pa, pq = arrow()
     with replacing(parts / f"{len(list(parts.glob('*.parquet'))):06}.parquet") as partial:
         pq.write_table(pa.Table.from_pylist(list(rows), schema=_schema(facts)), partial)
 
 
-def _photos_in(sources: Sequence[Path], facts: Mapping[bytes, str], stamps: Mapping[str, str]) -> set[str]:
-    """Which of the photos are described there as they are now."""
-    known = set()
-    for source in sources:
-        table = _open(source, facts).read(columns=["photo", "stamp"])
-        pairs = zip(table["photo"].to_pylist(), table["stamp"].to_pylist(), strict=True)
-        known |= {photo for photo, stamp in pairs if stamps.get(photo) == stamp}
-    return known
-
-
-def _join(out: Path, parts: Path, facts: Mapping[bytes, str], stamps: Mapping[str, str]) -> int:
+def _join(
+    out: Path, parts: Path, facts: Mapping[bytes, str], stamps: Mapping[str, str], moves: _Moves
+) -> int:
     """Make the new file of what still holds of the older one and the parts; gives the number of faces."""
-    pa, pq = _arrow()
+    pa, pq = arrow()
     schema, written, faces = _schema(facts), set[str](), 0
     with replacing(out) as partial, pq.ParquetWriter(partial, schema) as writer:
         for source in _sources(out, parts):
             here = set()
-            for batch in _open(source, facts).iter_batches(ROWS):
-                photos, given = batch.column("photo").to_pylist(), batch.column("stamp").to_pylist()
-                # A run that was killed while it joined leaves the same photos in both.
-                keep = [stamps.get(p) == s and p not in written for p, s in zip(photos, given, strict=True)]
-                kept = batch.filter(pa.array(keep, pa.bool_()))
+            for batch in _open(source, facts, True).iter_batches(ROWS):
+                rows, names = [], []
+                given = zip(batch.column("photo").to_pylist(), batch.column("stamp").to_pylist(), strict=True)
+                for i, (photo, stamp) in enumerate(given):
+                    now = [photo] if stamps.get(photo) == stamp else []
+                    now += moves.get((source, photo), [])
+                    # A run that was killed while it joined leaves the same photos in both.
+                    now = [name for name in now if name not in written]
+                    rows += [i] * len(now)
+                    names += now
+                kept = batch.take(pa.array(rows, pa.int64()))
                 faces += kept.num_rows - kept.column("face").null_count
-                here.update(kept.column("photo").to_pylist())
-                writer.write_table(pa.Table.from_batches([kept]).cast(schema))
+                here.update(names)
+                table = pa.Table.from_batches([kept])
+                for name, values in (("photo", names), ("stamp", [stamps[photo] for photo in names])):
+                    table = table.set_column(
+                        table.column_names.index(name), name, pa.array(values, pa.string())
+                    )
+                writer.write_table(table.cast(schema))
             written |= here
     shutil.rmtree(parts)
     return faces
 
 
-def _open(path: Path, facts: Mapping[bytes, str]) -> Any:
-    """A Parquet file of ours that states these facts."""
-    pa, pq = _arrow()
+def _open(path: Path, facts: Mapping[bytes, str], rebase: bool = False) -> Any:
+    """A Parquet file of ours that states these facts; `rebase` takes one of another folder."""
+    pa, pq = arrow()
     try:
         file = pq.ParquetFile(path)
         stated = {key: (file.schema_arrow.metadata or {})[key].decode() for key in (MODEL, FOLDER)}
     except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError):
         raise OneShotError(f"{path}: not an index of photos, or a damaged one; give another name") from None
+    if "content" not in file.schema_arrow.names:
+        raise OneShotError(f"{path}: of an older oneshot; index anew, under another name")
     if stated[MODEL] != facts[MODEL]:
         raise OneShotError(f"{path}: made with other weights ({stated[MODEL][:12]}); index anew with these")
-    if FOLDER in facts and stated[FOLDER] != facts[FOLDER]:
-        raise OneShotError(f"{path}: is the index of {stated[FOLDER]}; give another name for this folder's")
+    if not rebase and FOLDER in facts and stated[FOLDER] != facts[FOLDER]:
+        raise OneShotError(
+            f"{path}: is the index of {stated[FOLDER]}; give another name for this folder's, "
+            "or --rebase if that one was moved here"
+        )
     return file
 
 
-def _arrow() -> tuple[Any, Any]:
+def arrow() -> tuple[Any, Any]:
+    """pyarrow and its Parquet; OneShotError where it is missing."""
     try:
         import pyarrow
         import pyarrow.parquet

@@ -98,27 +98,29 @@ class Describer:
         import pyarrow as pa
 
         rows: list[Row] = []
-        for photo, found in here(self.model, self.folder, batch["item"].to_pylist()):
+        for photo, content, found in here(self.model, self.folder, batch["item"].to_pylist()):
+            about = {"photo": photo, "content": content}
             if isinstance(found, OneShotError):
-                rows.append({"photo": photo, "damage": str(found)})
+                rows.append({**about, "damage": str(found)})
             else:
-                rows += [{"photo": photo, **face} for face in found or [{}]]
-        words = [("photo", pa.string()), ("damage", pa.string())]
+                rows += [{**about, **face} for face in found or [{}]]
+        words = [(name, pa.string()) for name in ("photo", "content", "damage")]
         return pa.Table.from_pylist(rows, schema=pa.schema([*words, *face_fields(pa)]))
 
 
 def _photos(rows: Sequence[Row]) -> Described:
     """What a Describer made tables of."""
-    photos: dict[str, list[Row] | OneShotError] = {}
+    photos: dict[tuple[str, str], list[Row] | OneShotError] = {}
     for row in rows:
-        photo, damage = row.pop("photo"), row.pop("damage")
+        key, damage = (row.pop("photo"), row.pop("content")), row.pop("damage")
         if damage is not None:
-            photos[photo] = OneShotError(damage)
+            photos[key] = OneShotError(damage)
             continue
-        faces = photos.setdefault(photo, [])
+        faces = photos.setdefault(key, [])
         if row["face"] is not None and isinstance(faces, list):
             faces.append(row)
-    yield from photos.items()
+    for (photo, content), found in photos.items():
+        yield photo, content, found
 
 
 def _fingerprint(model: OneShot) -> str:

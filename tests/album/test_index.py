@@ -1,6 +1,7 @@
 """Indexing a collection of photos: nothing is looked at twice, nothing is lost."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from oneshot import OneShot, OneShotError
 from oneshot.album import index as albums
 from oneshot.album.on_ray import on_ray
 
-pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
 
 
 @pytest.fixture
@@ -33,6 +34,11 @@ def folder(tmp_path: Path) -> Path:
     cv2.imwrite(str(folder / ".trash" / "gone.png"), photo("Bo"))
     (folder / "cut.jpg").write_bytes(b"\xff\xd8 cut")
     return folder
+
+
+def visible(folder: Path) -> list[str]:
+    """What is in a folder, but for the lock, which filelock leaves or removes as the system wants it."""
+    return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
 
 
 class Counting:
@@ -58,7 +64,7 @@ def test_every_face_of_every_photo(folder: Path, tmp_path: Path, model: OneShot)
     np.testing.assert_allclose(album.embeddings, EMBEDDINGS[[0, 0, 1, 1]], atol=1e-6)
     np.testing.assert_array_equal(album.boxes[1], (0, 0, 50, 50))
     assert album.embeddings.dtype == np.float32 and 0.5 < album.qualities[0] <= 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["faces.parquet", "photos"]
+    assert visible(tmp_path) == ["faces.parquet", "photos"]
 
 
 def test_a_second_run_looks_only_at_what_changed(folder: Path, tmp_path: Path, model: OneShot) -> None:
@@ -68,7 +74,7 @@ def test_a_second_run_looks_only_at_what_changed(folder: Path, tmp_path: Path, m
     assert albums.index(folder, out, again).known == 4 and again.count == 0  # type: ignore[arg-type]
     (folder / "10.png").unlink()
     cv2.imwrite(str(folder / "1.png"), photo("Bo"))
-    cv2.imwrite(str(folder / "3.png"), photo("Rhea"))
+    cv2.imwrite(str(folder / "3.png"), photo("Rhea", seed=4))
     done = albums.index(folder, out, again)  # type: ignore[arg-type]
     assert (done.new, done.known, done.faces, again.count) == (2, 2, 3, 2)
     album = albums.load(out, model)
@@ -113,7 +119,7 @@ def test_killed_it_goes_on_from_its_parts(
     rest = Counting(model)
     done = albums.index(folder, tmp_path / "faces.parquet", rest)  # type: ignore[arg-type]
     assert (done.new, done.known, done.faces, rest.count) == (2, 2, 4, 2)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["faces.parquet", "photos"]
+    assert visible(tmp_path) == ["faces.parquet", "photos"]
 
 
 def test_killed_while_joining_nothing_is_there_twice(folder: Path, tmp_path: Path, model: OneShot) -> None:
@@ -134,7 +140,7 @@ def test_without_ray_the_extra_is_named_and_nothing_is_written(
     with pytest.raises(OneShotError, match=r"pip install 'oneshot-face\[ray\]'"):
         there = partial(on_ray, "local", model, fake_weights, None)
         albums.index(folder, tmp_path / "faces.parquet", model, describe=there)
-    assert [p.name for p in tmp_path.iterdir()] == ["photos"]
+    assert visible(tmp_path) == ["photos"]
 
 
 def test_photos_are_turned_upright_by_their_exif(tmp_path: Path, model: OneShot) -> None:
@@ -185,3 +191,100 @@ def test_what_is_no_index_or_anothers_is_refused_and_kept(
     (tmp_path / "empty").mkdir()
     with pytest.raises(OneShotError, match="no pictures in it"):
         albums.index(tmp_path / "empty", out, model)
+
+
+def test_photos_renamed_moved_copied_and_touched_are_not_looked_at_again(
+    folder: Path, tmp_path: Path, model: OneShot
+) -> None:
+    out = tmp_path / "faces.parquet"
+    albums.index(folder, out, model)
+    before = albums.load(out, model)
+    (folder / "2.png").rename(folder / "nobody.png")
+    (folder / "summer 2026" / "é.png").rename(folder / "gus.png")
+    shutil.copy(folder / "10.png", folder / "copy.png")
+    shutil.copy(folder / "10.png", folder / "summer 2026" / "copy.png")
+    os.utime(folder / "1.png", (1, 1))
+    again = Counting(model)
+    done = albums.index(folder, out, again)  # type: ignore[arg-type]
+    assert (done.new, done.known, done.moved, done.faces, again.count) == (0, 1, 5, 8, 0)
+    album = albums.load(out, model)
+    names = ["1.png", *["10.png"] * 2, *["copy.png"] * 2, "gus.png", *["summer 2026/copy.png"] * 2]
+    assert sorted(album.photos) == names
+    now = {(p, n): e for p, n, e in zip(album.photos, album.numbers, album.embeddings, strict=True)}
+    np.testing.assert_array_equal(now["copy.png", 1], before.embeddings[2])
+    np.testing.assert_array_equal(now["gus.png", 0], before.embeddings[3])
+    assert albums.index(folder, out, again).known == 6 and again.count == 0  # type: ignore[arg-type]
+
+
+def test_two_photos_alike_that_change_names_are_there_once_each(tmp_path: Path, model: OneShot) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "f.parquet"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / name), photo("Rhea"))
+    albums.index(folder, out, model)
+    (folder / "a.png").rename(folder / "c.png")
+    (folder / "b.png").rename(folder / "d.png")
+    assert albums.index(folder, out, model).faces == 2
+    assert sorted(albums.load(out, model).photos) == ["c.png", "d.png"]
+
+
+def test_a_moved_collection_is_rebased(folder: Path, tmp_path: Path, model: OneShot) -> None:
+    out, place = tmp_path / "faces.parquet", tmp_path / "disk"
+    albums.index(folder, out, model)
+    folder.rename(place)
+    with pytest.raises(
+        OneShotError, match=r"is the index of .*photos; .*--rebase if that one was moved here"
+    ):
+        albums.index(place, out, model)
+    again = Counting(model)
+    assert albums.index(place, out, again, rebase=True).faces == 4 and again.count == 0  # type: ignore[arg-type]
+    assert albums.load(out, model).folder == place
+    assert albums.index(place, out, again).known == 4  # type: ignore[arg-type]
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from oneshot import OneShot
+from oneshot.album import index as album
+def step():
+    print("at it", flush=True)
+    time.sleep(60)
+album.index(Path("photos"), Path("faces.parquet"), OneShot(sys.argv[1], threads=1), step)
+"""
+
+
+def test_a_second_run_is_told_that_another_is_at_it(
+    folder: Path, tmp_path: Path, model: OneShot, fake_weights: Path
+) -> None:
+    command = [sys.executable, "-c", HOLDING, str(fake_weights)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"at it\n"
+        with pytest.raises(OneShotError, match=r"faces\.parquet: another oneshot index is writing it"):
+            albums.index(folder, tmp_path / "faces.parquet", model)
+        albums.index(folder, tmp_path / "other.parquet", model)  # another index is free
+        other.kill()
+    assert albums.index(folder, tmp_path / "faces.parquet", model).faces == 4  # nothing is left locked
+
+
+def test_waste_thumbnails_and_what_is_excluded_are_left_out(
+    folder: Path, tmp_path: Path, model: OneShot
+) -> None:
+    for place in ("@eaDir/1.png", "#recycle", "summer 2026/Thumbnails", "private/deep"):
+        (folder / place).mkdir(parents=True)
+        cv2.imwrite(str(folder / place / "x.png"), photo("Bo"))
+    out = tmp_path / "faces.parquet"
+    albums.index(folder, out, model, exclude=["private", "*é*"])
+    assert sorted(set(albums.load(out, model).photos)) == ["1.png", "10.png"]
+    albums.index(folder, out, model, exclude=["summer*/"])
+    assert sorted(set(albums.load(out, model).photos)) == ["1.png", "10.png", "private/deep/x.png"]
+
+
+def test_an_index_of_an_older_form_is_named(folder: Path, tmp_path: Path, model: OneShot) -> None:
+    out = tmp_path / "faces.parquet"
+    albums.index(folder, out, model)
+    table = pq.read_table(out)
+    pq.write_table(table.drop_columns(["content"]), out)
+    with pytest.raises(OneShotError, match=r"faces\.parquet: of an older oneshot; index anew"):
+        albums.index(folder, out, model)

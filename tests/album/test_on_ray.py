@@ -128,4 +128,4 @@ def test_a_cluster_that_is_not_there(
         with pytest.raises(OneShotError, match=f"^{address}: no Ray cluster there .*; give HOST:PORT"):
             there = partial(on_ray, address, model, fake_weights, None)
             albums.index(folder, tmp_path / "f.parquet", model, describe=there)
-    assert [p.name for p in tmp_path.iterdir()] == ["photos"]
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == ["photos"]
