@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from oneshot import OneShot, OneShotError, read_image
-from oneshot.cli.common import ERR, FILE, OUT, counted, listed, open_model, progress, with_model
+from oneshot.cli.common import ERR, FILE, OUT, counted, listed, open_model, progress, with_exclude, with_model
 from oneshot.evaluation.report import write_json
 from oneshot.files import check_writable, is_stdout
 from oneshot.gallery.calibration import Interval, Rate, identification_rates, verification_rates
@@ -27,8 +27,11 @@ from oneshot.types import Floats
 @click.option(
     "--json", "json_path", type=FILE, metavar="FILE", help="Write the figures here, for --calibration."
 )
+@with_exclude
 @with_model
-def calibrate(folder: Path, fars: str, json_path: Path | None, **options: Any) -> int:
+def calibrate(
+    folder: Path, fars: str, json_path: Path | None, exclude: tuple[str, ...], **options: Any
+) -> int:
     """Measure which similarity means which false accept rate on your own people.
 
     FOLDER holds a folder of photos per person, at least two photos of most. Intervals are 95 %, by drawing
@@ -42,7 +45,10 @@ def calibrate(folder: Path, fars: str, json_path: Path | None, **options: Any) -
     if json_path:
         check_writable(json_path)
     model = open_model(options)
-    people = people_in(folder)
+    found = people_in(folder, exclude)
+    people = found.photos
+    for why in found.left_out.values():
+        ERR.print(f"left out: {why}", soft_wrap=True)
     if len(people) < 2:
         raise OneShotError(
             f"{folder}: {counted(len(people), 'person', 'people')} in it; at least two are needed"

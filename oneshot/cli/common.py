@@ -55,6 +55,21 @@ with_model = _options(
     ),
 )
 
+with_exclude = click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out files and folders so named (* and ? match); waste and thumbnails always are. Repeatable.",
+)
+
+with_key = click.option(
+    "--key-file",
+    type=FILE,
+    envvar="ONESHOT_KEY_FILE",
+    metavar="FILE",
+    help="The secret of an encrypted gallery; or the variable ONESHOT_KEY holds it.",
+)
+
 with_gallery = _options(
     click.option(
         "-g",
@@ -64,13 +79,7 @@ with_gallery = _options(
         default="gallery.db",
         help="The gallery's file (gallery.db, or what ONESHOT_GALLERY names), or milvus:http://HOST:19530.",
     ),
-    click.option(
-        "--key-file",
-        type=FILE,
-        envvar="ONESHOT_KEY_FILE",
-        metavar="FILE",
-        help="The secret of an encrypted gallery; or the variable ONESHOT_KEY holds it.",
-    ),
+    with_key,
 )
 
 with_threshold = _options(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from oneshot import Gallery, OneShotError
+from oneshot import OneShotError
 from oneshot.cli.common import (
     ERR,
     FILE,
@@ -18,10 +18,11 @@ from oneshot.cli.common import (
     open_gallery,
     open_model,
     progress,
+    with_exclude,
     with_gallery,
     with_model,
 )
-from oneshot.gallery.folders import people_in
+from oneshot.gallery.enrolment import Enrolment
 from oneshot.gallery.gallery import is_kept
 from oneshot.gallery.quality import Limits
 from oneshot.media.images import pictures_in
@@ -36,7 +37,10 @@ from oneshot.media.images import pictures_in
 @click.option(
     "--template", default="", metavar="LABEL", help="Keep these photos as a template of their own, so called."
 )
-@click.option("--all", "everything", is_flag=True, help="Take poor photos too; of several faces the largest.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Take poor photos too; of several, in doubt, the largest face."
+)
+@with_exclude
 @with_gallery
 @with_model
 def enroll(
@@ -45,12 +49,14 @@ def enroll(
     people: Path | None,
     template: str,
     everything: bool,
+    exclude: tuple[str, ...],
     **options: Any,
 ) -> int:
     """Remember a person by one or more PHOTOS (or folders of photos).
 
-    Photos that would spoil the template are named and left out: no face or several, too small, blurred,
-    turned away, unlike the person's others. The same photo counts once, so that a command may be repeated.
+    Photos that would spoil the template are named and left out: no face, too small, blurred, turned away,
+    unlike the person's others; or several faces, and no other photo tells which is meant. The same photo
+    counts once, so that a command may be repeated.
 
     \b
     oneshot enroll Ada ada1.jpg ada2.jpg
@@ -59,30 +65,33 @@ def enroll(
     """
     if (people is None) == (name is None):
         raise click.UsageError("want NAME and PHOTOS, or --people FOLDER")
-    wanted = people_in(people) if people is not None else {str(name): _pictures(photos)}
-    failures = []
-    with (
-        open_gallery(options, open_model(options), create=True) as gallery,
-        progress(len(wanted), "people") as step,
-    ):
-        for person, files in listed(wanted.items(), step):
-            try:
-                _enroll_one(gallery, person, files, template, everything)
-            except OneShotError as error:
-                if people is None:
-                    raise
-                failures.append(person)
-                ERR.print(f"left out: {error}", soft_wrap=True)
+    limits = None if everything else Limits()
+    failures, tried = [], 0
+    with open_gallery(options, open_model(options), create=True) as gallery:
+        if people is None:
+            _print_enrolment(
+                str(name), gallery.enroll(str(name), _pictures(photos), template=template, limits=limits)
+            )
+            return 0
+        with progress(None, "people") as step:
+            for person, outcome in listed(
+                gallery.enroll_folder(people, template=template, limits=limits, exclude=exclude), step
+            ):
+                tried += 1
+                if isinstance(outcome, OneShotError):
+                    failures.append(person)
+                    ERR.print(f"left out: {outcome}", soft_wrap=True)
+                else:
+                    _print_enrolment(person, outcome)
     if failures:
         raise OneShotError(
-            f"{people}: {counted(len(failures), 'person', 'people')} of {len(wanted)} could not be enrolled "
+            f"{people}: {counted(len(failures), 'person', 'people')} of {tried} could not be enrolled "
             f"({', '.join(failures)}); add better photos of them"
         )
     return 0
 
 
-def _enroll_one(gallery: Gallery, name: str, photos: Sequence[Path], template: str, everything: bool) -> None:
-    outcome = gallery.enroll(name, photos, template=template, limits=None if everything else Limits())
+def _print_enrolment(name: str, outcome: Enrolment) -> None:
     for label, why in outcome.left_out.items():
         ERR.print(f"left out: {label}: {why}", soft_wrap=True)
     left_out = f", {len(outcome.left_out)} left out" if outcome.left_out else ""

@@ -13,7 +13,7 @@ from oneshot.gallery.quality import Limits, assess
 from oneshot.gallery.thresholds import threshold_at
 from oneshot.geometry import described, normalised
 from oneshot.media.images import read_image
-from oneshot.types import Floats, Image, Model
+from oneshot.types import Faces, Floats, Image, Model
 
 CANNOT_TELL = "a face is found, but not which way up it is"
 """What is said of a face whose embedding is zeros."""
@@ -62,12 +62,14 @@ def choose(
 ) -> Enrolment:
     """Describe a person's photos, and leave out what would spoil the template.
 
+    In a photo of several faces, the person's is the one that is like their other photos.
+
     Args:
         name: whose photos, for messages.
         photos: files, or BGR pictures (H, W, 3) uint8.
-        limits: what a photo must have. None uses every photo: the largest face of several, with a
-            OneShotWarning; a photo that cannot be read or shows no face is an error.
-        known: sha256 of photos that the template already has; with limits they are left out.
+        limits: what a photo must have. None uses every photo: the largest face where nothing tells which of
+            several it is, with a OneShotWarning; a photo that cannot be read or shows no face is an error.
+        known: sha256 of photos that the template already has; they are left out.
         others: (N, D), the embeddings that the person already has; new ones must be like them.
 
     Raises:
@@ -78,35 +80,76 @@ def choose(
     if not photos:
         raise OneShotError(f"{name}: no photos; give at least one with the person's face")
     used: list[Shot] = []
+    groups: list[_Look] = []
     left_out: dict[str, str] = {}
     hashes = set(known)
     for i, photo in enumerate(photos, 1):
         label = f"{name}'s photo {i}" if isinstance(photo, np.ndarray) else str(photo)
-        if limits is None:
-            used.append(_look(photo, label, model, None))
-            continue
         try:
-            shot = _look(photo, label, model, limits)
+            look = _look(photo, label, model)
+            if look.photo in hashes:
+                left_out[label] = "already enrolled"
+                continue
+            hashes.add(look.photo)
+            if len(look.faces) > (1 if limits is None else limits.faces):
+                groups.append(look)
+            else:
+                used.append(look.shot(int(look.faces.areas.argmax()), limits))
         except OneShotError as error:
+            if limits is None:
+                raise
             left_out[label] = str(error).removeprefix(f"{label}: ")
-            continue
-        if shot.photo in hashes:
-            left_out[label] = "already enrolled"
-        else:
-            hashes.add(shot.photo)
-            used.append(shot)
+    least = _least(limits, model)
     if limits is not None:
-        least = limits.similarity
-        if least is None:
-            least = threshold_at(FAR, model.thresholds)
         odd = outliers(np.array([s.embedding for s in used], np.float32), others, least)
         for i in odd:
             left_out[used[i].label] = "does not look like the person's other photos; check who it shows"
         used = [shot for i, shot in enumerate(used) if i not in odd]
+    sure = np.array([*(() if others is None else others), *(s.embedding for s in used)], np.float32)
+    for look in groups:
+        try:
+            used.append(look.shot(_meant(look, sure, least, limits is None), limits))
+        except OneShotError as error:
+            if limits is None:
+                raise
+            left_out[look.label] = str(error).removeprefix(f"{look.label}: ")
     if not used and not set(left_out.values()) <= {"already enrolled"}:
         reasons = "; ".join(f"{label}: {why}" for label, why in left_out.items())
         raise OneShotError(f"{name}: none of the photos can be enrolled ({reasons})")
     return Enrolment(used, left_out)
+
+
+def _least(limits: Limits | None, model: Model) -> float:
+    """How like the person's other photos one must be; more than any is where that was not measured."""
+    if limits is not None and limits.similarity is not None:
+        return limits.similarity
+    try:
+        return threshold_at(FAR, model.thresholds)
+    except OneShotError:
+        if limits is None:
+            return float("inf")
+        raise
+
+
+def _meant(look: "_Look", sure: Floats, least: float, otherwise_largest: bool) -> int:
+    """Which of several faces is the person's: the one that is like the other photos (N, D).
+
+    Raises:
+        OneShotError: none is, or there are no others.
+    """
+    count = len(look.faces)
+    if len(sure):
+        rows = look.faces.embeddings
+        similar = np.where(described(rows), rows @ normalised(sure.sum(0)), -np.inf)
+        best = int(similar.argmax())
+        if similar[best] >= least:
+            return best
+    if not otherwise_largest:
+        unlike = ", none like the person's other photos" if len(sure) else ""
+        raise OneShotError(f"{look.label}: {count} faces found{unlike}; crop it to the one meant")
+    note = f"{look.label}: {count} faces found, the largest is enrolled; crop the photo if that is wrong"
+    warnings.warn(note, OneShotWarning, stacklevel=4)
+    return int(look.faces.areas.argmax())
 
 
 def outliers(new: Floats, others: Floats | None, least: float) -> set[int]:
@@ -131,27 +174,44 @@ def outliers(new: Floats, others: Floats | None, least: float) -> set[int]:
     return set(range(len(new))) - set(kept)
 
 
-def _look(photo: Path | str | Image, label: str, model: Model, limits: Limits | None) -> Shot:
-    """The largest face of a photo.
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A photo and the faces in it, one at least."""
+
+    label: str
+    photo: str
+    image: Image
+    faces: Faces
+    side: int
+
+    def shot(self, index: int, limits: Limits | None) -> Shot:
+        """One of the faces.
+
+        Raises:
+            OneShotError: it is not within the limits, or could not be described.
+        """
+        quality = assess(self.image, self.faces, index, self.side)
+        if limits is not None and (fault := limits.fault(quality)):
+            raise OneShotError(f"{self.label}: {fault}")
+        embedding = self.faces.embeddings[index]
+        if not np.isfinite(embedding).all():
+            raise OneShotError(f"{self.label}: the network's description is not finite; use other weights")
+        if not described(embedding):
+            raise OneShotError(
+                f"{self.label}: {CANNOT_TELL}; enroll a photo that shows it upright and from the front"
+            )
+        return Shot(self.label, self.photo, quality.overall, embedding)
+
+
+def _look(photo: Path | str | Image, label: str, model: Model) -> _Look:
+    """Find the faces in a photo.
 
     Raises:
-        OneShotError: it cannot be read, shows no face, or not one within the limits.
+        OneShotError: it cannot be read, or shows no face.
     """
     image = photo if isinstance(photo, np.ndarray) else read_image(photo)
     faces = model(image)
     if not len(faces):
         raise OneShotError(f"{label}: no face found in it; enroll a photo that shows the face clearly")
-    index = int(faces.areas.argmax())
-    quality = assess(image, faces, index, model.side)
-    if limits is not None and (fault := limits.fault(quality)):
-        raise OneShotError(f"{label}: {fault}")
-    if len(faces) > 1:
-        note = f"{label}: {len(faces)} faces found, the largest is enrolled; crop the photo if that is wrong"
-        warnings.warn(note, OneShotWarning, stacklevel=4)
-    embedding = faces.embeddings[index]
-    if not np.isfinite(embedding).all():
-        raise OneShotError(f"{label}: the network's description is not finite; use other weights")
-    if not described(embedding):
-        raise OneShotError(f"{label}: {CANNOT_TELL}; enroll a photo that shows it upright and from the front")
     data = image.tobytes() if isinstance(photo, np.ndarray) else Path(photo).read_bytes()
-    return Shot(label, hashlib.sha256(data).hexdigest(), quality.overall, embedding)
+    return _Look(label, hashlib.sha256(data).hexdigest(), image, faces, model.side)

@@ -1,33 +1,80 @@
-"""Photos sorted by person into folders."""
+"""Photos sorted by person into folders, and what in folders of photos is none."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 from oneshot.errors import OneShotError
 from oneshot.media.images import natural_order, pictures_in
 
+EXCLUDED = (
+    "@eadir",
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "__macosx",
+    "thumbs",
+    "thumbnails",
+)
+"""Folders, in small letters, that network stores, systems and viewers make: waste and small copies."""
 
-def people_in(folder: Path | str) -> dict[str, list[Path]]:
-    """Names and their photos: each folder in `folder` is a person, and so is each photo directly in it.
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who a folder is of.
+
+    Attributes:
+        photos: names and their photos.
+        left_out: people without a photo, and why.
+    """
+
+    photos: dict[str, list[Path]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def excluded(path: Path, patterns: Sequence[str] = ()) -> bool:
+    """Whether a file or folder, by its path below the one that was given, is to be left out.
+
+    Hidden ones and EXCLUDED are, and what a pattern (with * and ?) names: one of its parts, or the path.
+    """
+    hidden = any(part.startswith(".") or part.lower() in EXCLUDED for part in path.parts)
+    named = (*path.parts, *(parent.as_posix() for parent in (path, *path.parents)))
+    return hidden or any(fnmatch(name, pattern.rstrip("/")) for name in named for pattern in patterns)
+
+
+def people_in(folder: Path | str, exclude: Sequence[str] = ()) -> People:
+    """Each folder in `folder` is a person, with the folders in it, and so is each photo directly in it.
+
+    Args:
+        exclude: patterns of names or paths to be left out besides; see `excluded`.
 
     Raises:
-        OneShotError: there is no such folder, nobody in it, or an empty folder of a person.
+        OneShotError: there is no such folder, or nobody in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise OneShotError(
             f"{folder}: no such folder; give one with a photo, or a folder of photos, per person"
         )
-    people: dict[str, list[Path]] = {}
+    people = People()
     for photo in pictures_in(folder):
-        people.setdefault(photo.stem, []).append(photo)
+        if not excluded(photo.relative_to(folder), exclude):
+            people.photos.setdefault(photo.stem, []).append(photo)
     for person in sorted((p for p in folder.iterdir() if p.is_dir()), key=natural_order):
-        if not person.name.startswith("."):
-            photos = pictures_in(person)
-            if not photos:
-                raise OneShotError(
-                    f"{person}: no photo in this person's folder; add one, or remove the folder"
-                )
-            people.setdefault(person.name, []).extend(photos)
-    if not people:
-        raise OneShotError(f"{folder}: no photos in it; put a photo, or a folder of photos, per person there")
+        if not excluded(person.relative_to(folder), exclude):
+            inside = [person, *sorted(p for p in person.rglob("*") if p.is_dir())]
+            photos = [photo for place in inside for photo in pictures_in(place)]
+            photos = [photo for photo in photos if not excluded(photo.relative_to(folder), exclude)]
+            if photos:
+                people.photos.setdefault(person.name, []).extend(photos)
+            else:
+                people.left_out[person.name] = f"{person}: no photo in this person's folder"
+    if not people.photos:
+        empty = f" ({'; '.join(people.left_out.values())})" if people.left_out else ""
+        raise OneShotError(
+            f"{folder}: no photos in it{empty}; put a photo, or a folder of photos, per person there"
+        )
     return people

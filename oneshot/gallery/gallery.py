@@ -1,7 +1,8 @@
 """The people one knows, and which of them a face is."""
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -10,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.errors import OneShotError
+from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.files import shown
 from oneshot.gallery.cipher import secret_from
-from oneshot.gallery.enrolment import Enrolment, choose
+from oneshot.gallery.enrolment import Enrolment, Shot, choose
 from oneshot.gallery.entries import Entry, Storage
 from oneshot.gallery.folders import people_in
 from oneshot.gallery.milvus import MilvusStore, exists
 from oneshot.gallery.npz import read_npz, write_npz
-from oneshot.gallery.quality import Limits
+from oneshot.gallery.quality import DEFAULT, Limits
 from oneshot.gallery.sqlite import Store
 from oneshot.gallery.thresholds import FAR, threshold_at
 from oneshot.geometry import described
@@ -99,15 +100,52 @@ class Gallery:
 
     @classmethod
     def from_folder(cls, folder: Path | str, model: Model) -> "Gallery":
-        """Enroll a folder in memory: each folder in it is a person, and so is each photo directly in it.
+        """A gallery in memory of the people in a folder, as `enroll_folder` enrolls them.
+
+        What is left out, and why, OneShotWarnings say.
 
         Raises:
-            OneShotError: there is no such folder, nobody in it, an empty folder of a person, or a bad photo.
+            OneShotError: there is no such folder, or nobody in it who can be enrolled.
         """
         gallery = cls(model)
-        for name, photos in people_in(folder).items():
-            gallery.enroll(name, photos)
+        reasons = []
+        for name, outcome in gallery.enroll_folder(folder):
+            left_out = {name: str(outcome)} if isinstance(outcome, OneShotError) else outcome.left_out
+            reasons += [f"left out: {label}: {why}" for label, why in left_out.items()]
+        if not len(gallery):
+            raise OneShotError(f"{folder}: nobody in it can be enrolled ({'; '.join(reasons)})")
+        for reason in reasons:
+            warnings.warn(reason, OneShotWarning, stacklevel=2)
         return gallery
+
+    def enroll_folder(
+        self,
+        folder: Path | str,
+        *,
+        template: str = "",
+        limits: Limits | None = DEFAULT,
+        exclude: Sequence[str] = (),
+    ) -> Iterator[tuple[str, Enrolment | OneShotError]]:
+        """Enroll people one by one: each folder in `folder` is one, and so is each photo directly in it.
+
+        Args:
+            template, limits: as for `enroll`.
+            exclude: patterns of names or paths to be left out; see oneshot.gallery.folders.
+
+        Returns:
+            For each, once they are enrolled, what came of it; an error does not keep the next ones out.
+
+        Raises:
+            OneShotError: there is no such folder, or nobody in it; the gallery's file cannot be written.
+        """
+        people = people_in(folder, exclude)
+        for name, why in people.left_out.items():
+            yield name, OneShotError(why)
+        for name, photos in people.photos.items():
+            try:
+                yield name, self.enroll(name, photos, template=template, limits=limits)
+            except OneShotError as error:
+                yield name, error
 
     def enroll(
         self,
@@ -122,8 +160,8 @@ class Gallery:
         Args:
             template: a label for a template of its own.
             limits: leave out photos that are poorer than this, or unlike the person's others; oneshot enroll
-                gives Limits(). None takes all photos or, if one cannot be read or shows no face, none: of
-                several faces the largest, with a OneShotWarning.
+                gives Limits(). None takes all photos or, if one cannot be read or shows no face, none: where
+                the others do not tell which of several faces is meant, the largest, with a OneShotWarning.
 
         Returns:
             What was used, and what was left out why.
@@ -142,6 +180,20 @@ class Gallery:
             np.array([s.embedding for s in outcome.used], np.float32),
         )
         return outcome
+
+    def add(self, name: str, shots: Sequence[Shot]) -> int:
+        """Add faces that were described already to a person, nothing twice; gives how many are new.
+
+        Raises:
+            OneShotError: one of another size, or the gallery's file cannot be written.
+        """
+        known = {entry.photo for entry in self._store.read(self._fingerprint, name)[0] if not entry.template}
+        new = [shot for shot in shots if shot.photo not in known]
+        self._store.add(
+            [Entry(name, "", s.photo, s.quality, self._fingerprint) for s in new],
+            np.array([s.embedding for s in new], np.float32),
+        )
+        return len(new)
 
     def remove(self, name: str) -> int:
         """Forget a person, and overwrite what the file held of them; gives the number of their photos.

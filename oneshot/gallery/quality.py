@@ -32,13 +32,11 @@ class Quality:
             photos of LFW 57 have more than 0.033; blurred by a Gaussian of 3 pixels, 57 have less than 0.016.
         turn: how far the nose is to the side of the line from the eyes to the mouth, over that line's length:
             0 facing the camera, about 0.24 at 35 degrees.
-        faces: how many faces are in the photo.
     """
 
     size: float
     sharpness: float
     turn: float
-    faces: int
 
     @property
     def overall(self) -> float:
@@ -57,7 +55,8 @@ class Limits:
     """What a photo must have to be enrolled.
 
     Attributes:
-        size, sharpness: at least; turn, faces: at most; see Quality.
+        size, sharpness: at least; turn: at most; see Quality.
+        faces: of more in a photo, the person's other photos must tell which is meant.
         similarity: least cosine to the mean of the person's other photos; None is the model's threshold for a
             false accept rate of 1e-2.
     """
@@ -70,8 +69,6 @@ class Limits:
 
     def fault(self, quality: Quality) -> str | None:
         """Why a photo is too poor, and the remedy; None if it is good."""
-        if quality.faces > self.faces:
-            return f"{quality.faces} faces found; crop it to the one meant"
         if quality.size < self.size:
             return f"the face is too small ({quality.size:.0f} pixels of {self.size:.0f}); crop it closer"
         if quality.turn > self.turn:
@@ -79,6 +76,10 @@ class Limits:
         if quality.sharpness < self.sharpness:
             return "the face is blurred; take a sharper one"
         return None
+
+
+DEFAULT = Limits()
+"""What folders of people, and the command line, are held to."""
 
 
 def assess(image: Image, faces: Faces, index: int, side: int) -> Quality:
@@ -93,7 +94,7 @@ def assess(image: Image, faces: Faces, index: int, side: int) -> Quality:
     crop = cv2.cvtColor(warp_face(image, points, TEMPLATE_SIDE), cv2.COLOR_BGR2GRAY)[MIDDLE, MIDDLE]
     grey = crop.astype(np.float32)
     sharpness = float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(float(grey.var()), 1.0))
-    return Quality(size, sharpness, turn(points), len(faces))
+    return Quality(size, sharpness, turn(points))
 
 
 def turn(points: Floats) -> float:

@@ -10,7 +10,7 @@ from oneshot.gallery.enrolment import outliers
 from oneshot.gallery.quality import Limits, Quality, assess, turn
 from oneshot.geometry import ARCFACE_TEMPLATE
 
-GOOD = Quality(size=112, sharpness=0.1, turn=0.02, faces=1)
+GOOD = Quality(size=112, sharpness=0.1, turn=0.02)
 
 
 def face(points: np.ndarray, side: float = 100) -> Faces:
@@ -57,18 +57,17 @@ def test_turn_is_the_noses_offset_in_eye_to_mouth_heights() -> None:
 @pytest.mark.parametrize(
     ("poor", "reason"),
     [
-        (Quality(112, 0.1, 0.02, 3), "3 faces found"),
-        (Quality(20, 0.1, 0.02, 1), "too small (20 pixels of 40)"),
-        (Quality(112, 0.1, 0.4, 1), "turned away (about 49 degrees)"),
-        (Quality(112, 0.004, 0.02, 1), "blurred"),
-        (Quality(112, 0.1, np.inf, 1), "turned away (about 90 degrees)"),
+        (Quality(20, 0.1, 0.02), "too small (20 pixels of 40)"),
+        (Quality(112, 0.1, 0.4), "turned away (about 49 degrees)"),
+        (Quality(112, 0.004, 0.02), "blurred"),
+        (Quality(112, 0.1, np.inf), "turned away (about 90 degrees)"),
     ],
 )
 def test_limits_name_what_is_poor(poor: Quality, reason: str) -> None:
     assert Limits().fault(GOOD) is None
     assert reason in (Limits().fault(poor) or "")
-    assert poor.faces > 1 or 0 <= poor.overall < GOOD.overall <= 1
-    assert Limits(size=10, sharpness=0, turn=np.inf, faces=9).fault(poor) is None
+    assert 0 <= poor.overall < GOOD.overall <= 1
+    assert Limits(size=10, sharpness=0, turn=np.inf).fault(poor) is None
 
 
 def unit(*vector: float) -> np.ndarray:
