@@ -1,22 +1,18 @@
-"""The faces of a collection, grouped by person, and a page of contact sheets to look at."""
+"""A page of contact sheets that shows the faces of a collection, grouped by person."""
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from oneshot.album.index import Album
+from oneshot.album.linkage import Groups
 from oneshot.errors import OneShotError
 from oneshot.files import writing
-from oneshot.geometry import described
 from oneshot.media.images import read_image
 from oneshot.types import Floats, Image
-
-MOST = 30_000
-"""Faces: every pair's similarity is kept, which takes 16 bytes a pair."""
 
 THUMB = 128
 MARGIN = 0.3
@@ -29,49 +25,19 @@ img { width: 128px; height: 128px; border-radius: 6px; margin: 2px }
 """.strip()
 
 
-def group(embeddings: Floats, threshold: float) -> NDArray[np.intp]:
-    """Which faces are of the same person: (N,) numbers from 0 by falling size of group, -1 for those alone.
-
-    Groups are joined, the most similar first, while the mean similarity between their faces reaches
-    `threshold`: the cosine at which two photos are said to be the same person. On 171 photos of 90 people of
-    LFW, at the threshold for a false accept rate of 1e-3, 96 % of the pairs that it put together belong
-    together and 99 % of those that belong together were; HDBSCAN came to 78 % and 94 %, and split up a
-    collection of one person.
-
-    Raises:
-        OneShotError: more than 30,000 faces, or SciPy is missing.
-    """
-    try:
-        from scipy.cluster.hierarchy import fcluster, linkage
-    except ModuleNotFoundError:
-        raise OneShotError("grouping faces needs scipy; pip install 'oneshot-face[photos]'") from None
-    told = described(embeddings)
-    if not told.all():  # a face that could not be described is alone
-        groups = np.full(len(embeddings), -1)
-        groups[told] = group(embeddings[told], threshold)
-        return groups
-    count = len(embeddings)
-    if count > MOST:
-        raise OneShotError(f"{count:,} faces, but {MOST:,} can be grouped at most; index fewer photos")
-    if count < 2:
-        return np.full(count, -1)
-    similar = embeddings @ embeddings.T
-    distances = (1 - similar[np.triu_indices(count, 1)]).clip(0).astype(np.float64)
-    labels = fcluster(linkage(distances, "average"), 1 - threshold, "distance") - 1
-    sizes = np.bincount(labels)
-    rank = np.empty(len(sizes), np.intp)
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
-    return np.where(sizes[labels] > 1, rank[labels], -1)
-
-
 def write_page(
-    album: Album, groups: NDArray[np.intp], out: Path, step: Callable[[], None] = lambda: None
+    album: Album,
+    groups: Groups,
+    out: Path,
+    step: Callable[[], None] = lambda: None,
+    names: Mapping[int, str] | None = None,
 ) -> list[str]:
     """Write index.html, with a contact sheet a person, and its thumbnails to a folder, made if need be.
 
     Args:
-        groups: (N,), as `group` gives them.
+        groups: (N,), as `oneshot.album.linkage.group` gives them.
         step: called after each photo.
+        names: of groups that have one.
 
     Returns:
         Photos that cannot be read any more, and why; their faces are not shown.
@@ -103,6 +69,8 @@ def write_page(
         rows.sort(key=lambda i: -album.qualities[i])  # the best look first
         if rows:
             title = "Seen once" if number < 0 else f"Person {number + 1}"
+            if names and number in names:
+                title += f", {names[number]}"
             sections.append(_section(album, title, rows))
     title = html.escape(str(album.folder))
     with writing(out / "index.html") as page:
@@ -130,6 +98,6 @@ def _section(album: Album, title: str, rows: list[int]) -> str:
     faces = []
     for i in rows:
         link = html.escape((album.folder / album.photos[i]).absolute().as_uri())
-        name = html.escape(album.photos[i])
+        name = html.escape(f"{album.photos[i]}#{album.numbers[i]}")  # what --name and --not take
         faces.append(f'<a href="{link}"><img src="faces/{i}.jpg" alt="{name}" title="{name}"></a>')
-    return f"<section><h2>{title}: {counts}</h2>\n{''.join(faces)}</section>\n"
+    return f"<section><h2>{html.escape(title)}: {counts}</h2>\n{''.join(faces)}</section>\n"

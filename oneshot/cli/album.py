@@ -10,16 +10,21 @@ from rich.table import Table
 
 from oneshot import OneShotError
 from oneshot.album import index as albums
-from oneshot.album.cluster import group, write_page
+from oneshot.album.cluster import write_page
+from oneshot.album.linkage import group
 from oneshot.album.on_ray import on_ray
+from oneshot.album.people import People, enroll, titles
 from oneshot.cli.common import (
     ERR,
     FILE,
     OUT,
     counted,
+    open_gallery,
     open_model,
     progress,
     threshold_from,
+    with_exclude,
+    with_key,
     with_model,
     with_threshold,
 )
@@ -43,12 +48,16 @@ with_index = click.option(
     metavar="ADDRESS",
     help="Do it on a Ray cluster whose machines see FOLDER, too: its address, auto, or local to start one.",
 )
+@click.option("--rebase", is_flag=True, help="The collection has moved to FOLDER since it was indexed.")
+@with_exclude
 @with_model
-def index(folder: Path, out: Path, ray: str | None, **options: Any) -> int:
+def index(
+    folder: Path, out: Path, ray: str | None, rebase: bool, exclude: tuple[str, ...], **options: Any
+) -> int:
     """Describe every face of the photos in FOLDER, and in the folders in it.
 
-    Run it again after a change, or after it was stopped: only new photos are looked at. Damaged files are
-    listed at the end, and are not an error.
+    Run it again after a change, or after it was stopped: only new photos are looked at, and photos that were
+    renamed or moved are known again. Damaged files are listed at the end, and are not an error.
 
     \b
     oneshot index ~/Pictures --out pictures.parquet
@@ -56,14 +65,15 @@ def index(folder: Path, out: Path, ray: str | None, **options: Any) -> int:
     """
     model = open_model(options)
     describe = ray and partial(on_ray, ray, model, options["weights"], options["threads"])
-    with progress(len(albums.photos_below(folder)), "photos") as step:
-        done = albums.index(folder, out, model, step, describe or None)
+    with progress(len(albums.photos_below(folder, exclude)), "photos") as step:
+        done = albums.index(folder, out, model, step, describe or None, rebase, exclude)
     for reason in done.damaged.values():
         ERR.print(f"damaged: {reason}", soft_wrap=True)
+    moved = f", {done.moved:,} under another name" if done.moved else ""
     damaged = f", {len(done.damaged)} damaged" if done.damaged else ""
     OUT.print(
-        f"{out}: {counted(done.faces, 'face')} in {counted(done.new + done.known, 'photo')} "
-        f"({done.new:,} new{damaged})",
+        f"{out}: {counted(done.faces, 'face')} in {counted(done.new + done.known + done.moved, 'photo')} "
+        f"({done.new:,} new{moved}{damaged})",
         soft_wrap=True,
     )
     return 0
@@ -110,28 +120,63 @@ def find(photo: Path, most: int, index_path: Path, **options: Any) -> int:
 
 @click.command()
 @click.option("--out", type=FILE, default=Path("people-page"), help="Folder for the page (people-page).")
+@click.option(
+    "--name",
+    "named",
+    multiple=True,
+    metavar="WHICH=NAME",
+    help="Say who a group of the last page (its number) or a face (PHOTO#NUMBER) is. Repeatable.",
+)
+@click.option("--not", "barred", multiple=True, metavar="WHICH=NAME", help="Say who it is not. Repeatable.")
+@click.option("-g", "--gallery", type=click.Path(), help="Enroll those who have a name in this gallery, too.")
+@with_key
 @with_index
 @with_threshold
 @with_model
-def cluster(out: Path, index_path: Path, **options: Any) -> int:
+def cluster(
+    out: Path,
+    named: tuple[str, ...],
+    barred: tuple[str, ...],
+    gallery: str | None,
+    index_path: Path,
+    **options: Any,
+) -> int:
     """Group the indexed faces by person, and write a page that shows them.
+
+    Two faces of one photo are two people. Names and corrections are kept beside the index, and hold when it
+    has grown: faces of one name stay together, and new ones join them.
 
     \b
     oneshot cluster --index pictures.parquet --out people-page
+    oneshot cluster --name 1=Ada --not "trip/7.jpg#0=Ada" --gallery gallery.db
     """
     model = open_model(options)
     threshold = threshold_from(options, model)
     album = albums.load(index_path, model)
     if not album.photos:
         raise OneShotError(f"{index_path}: there is no face in it; index other photos")
-    groups = group(album.embeddings, threshold)
+    people = People.load(index_path)
+    for given, say in ((named, people.name), (barred, people.bar)):
+        for text in given:
+            which, _, name = text.rpartition("=")
+            if not which or not name.strip():
+                raise click.UsageError(f"{text}: want WHICH=NAME, such as 3=Ada or trip/7.jpg#0=Ada")
+            say(which, name.strip(), album)
+    known, never = people.rows(album)
+    groups = group(album.embeddings, threshold, album.photos, known, never)
+    people.save(index_path, album, groups)
+    names = titles(groups, known)
     with progress(len(set(album.photos)), "photos") as step:
-        failures = write_page(album, groups, out, step)
+        failures = write_page(album, groups, out, step, names)
     for failure in failures:
         ERR.print(f"not shown: {failure}", soft_wrap=True)
-    people, alone = int(groups.max(initial=-1)) + 1, int((groups < 0).sum())
+    count, alone = int(groups.max(initial=-1)) + 1, int((groups < 0).sum())
     OUT.print(
-        f"{out / 'index.html'}: {counted(people, 'person', 'people')}, {counted(alone, 'face')} seen once",
+        f"{out / 'index.html'}: {counted(count, 'person', 'people')}, {counted(alone, 'face')} seen once",
         soft_wrap=True,
     )
+    if gallery is not None:
+        with open_gallery({**options, "gallery": gallery}, model, create=True) as opened:
+            for name, new in enroll(album, groups, names, opened).items():
+                OUT.print(f"{name}: {counted(new, 'photo')} enrolled", soft_wrap=True)
     return 0

@@ -1,54 +1,21 @@
-"""Grouping by person, and the page that shows it."""
+"""The page that shows the groups, and the commands that use an index."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from fake import photo, picture
+from fake import EMBEDDINGS, photo, picture
 
-from oneshot import OneShot, OneShotError
+from oneshot import Gallery, OneShot, OneShotError
 from oneshot.album import index as albums
-from oneshot.album.cluster import group, thumbnail, write_page
+from oneshot.album.cluster import thumbnail, write_page
+from oneshot.album.linkage import group
 from oneshot.cli import main
 
+pytest.importorskip("faiss")
 pytest.importorskip("scipy")
 pytest.importorskip("pyarrow")
-
-
-def crowd(sizes: list[int], spread: float = 0.35) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    whose = np.repeat(np.arange(len(sizes)), sizes)
-    rows = rng.normal(size=(len(sizes), 64))[whose] + spread * rng.normal(size=(len(whose), 64))
-    order = rng.permutation(len(whose))
-    rows = rows[order].astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True), whose[order]
-
-
-def test_groups_are_people_by_falling_size_and_loners_are_alone() -> None:
-    rows, whose = crowd([3, 9, 1, 5, 1])
-    groups = group(rows, 0.5)
-    assert {int(w): set(groups[whose == w].tolist()) for w in range(5)} == {
-        0: {2},
-        1: {0},
-        2: {-1},
-        3: {1},
-        4: {-1},
-    }
-    assert (group(rows, -1.0) == 0).all()  # everybody is like everybody
-    assert (group(rows, 0.9999) == -1).all()
-
-
-@pytest.mark.parametrize(("count", "groups"), [(0, []), (1, [-1]), (6, [0] * 6)])
-def test_nobody_one_face_and_one_person(count: int, groups: list[int]) -> None:
-    rows, _ = crowd([6])
-    assert group(rows[:count], 0.5).tolist() == groups
-
-
-def test_too_many_faces_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oneshot.album.cluster.MOST", 5)
-    with pytest.raises(OneShotError, match="6 faces, but 5 can be grouped at most"):
-        group(crowd([6])[0], 0.5)
 
 
 def test_a_thumbnail_shows_the_face_in_its_middle() -> None:
@@ -133,3 +100,63 @@ def test_photos_that_are_gone_are_told(indexed: list[str], model: OneShot, tmp_p
 def test_cluster_without_an_index(indexed: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["cluster", "--index", "none.parquet", *indexed]) == 2
     assert "none.parquet: no such index; make one with oneshot index" in capfd.readouterr().err
+
+
+def test_names_and_corrections_outlive_new_and_renamed_photos(
+    indexed: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path, model: OneShot
+) -> None:
+    page, folder = tmp_path / "people-page" / "index.html", tmp_path / "a & b"
+    assert main(["cluster", *indexed]) == 0
+    assert main(["cluster", "--name", "1=Rhea <R>", "--name", "2=Gus", *indexed]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "Person 1, Rhea &lt;R&gt;: 3 faces" in text and "Person 2, Gus: 2 faces" in text
+    (folder / "rhea <0>.png").rename(folder / "z.png")
+    cv2.imwrite(str(folder / "new.png"), photo("Rhea", seed=7))
+    assert main(["index", "a & b", *indexed]) == 0
+    assert main(["cluster", "--not", "gus1.png#0=Gus", *indexed]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "Person 1, Rhea &lt;R&gt;: 4 faces in 4 photos" in text and "new.png#0" in text
+    assert "Person 2, Gus: 1 face in 1 photo" in text and "Seen once: 2 faces" in text
+    capfd.readouterr()
+    options = ["cluster", "--gallery", "g.db", *indexed]
+    assert main(options) == 0
+    assert capfd.readouterr().out.splitlines()[1:] == ["Rhea <R>: 4 photos enrolled", "Gus: 1 photo enrolled"]
+    assert main(options) == 0
+    assert capfd.readouterr().out.splitlines()[1:] == [
+        "Rhea <R>: 0 photos enrolled",
+        "Gus: 0 photos enrolled",
+    ]
+    with Gallery(model, tmp_path / "g.db") as gallery:
+        names = [match.name for match in gallery.identify(EMBEDDINGS)]
+        assert names == ["Rhea <R>", "Gus", None]
+        done = gallery.enroll("Gus", [folder / "gus0.png"])  # known by its contents, however it came there
+        assert list(done.left_out.values()) == ["already enrolled"]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (["--name", "9=Ada"], "9: no such group on the last page"),
+        (["--name", "0=Ada"], "0: no such group on the last page"),
+        (["--not", "none.png#0=Ada"], "none.png#0: no such face in the index"),
+        (["--name", "Ada"], "Ada: want WHICH=NAME"),
+        (["--name", "1= "], "1= : want WHICH=NAME"),
+    ],
+)
+def test_who_is_no_group_and_no_face_cannot_be_named(
+    indexed: list[str], capfd: pytest.CaptureFixture[str], said: list[str], message: str
+) -> None:
+    assert main(["cluster", *indexed]) == 0
+    capfd.readouterr()
+    assert main(["cluster", *said, *indexed]) == 2
+    err = capfd.readouterr().err
+    assert message in err and len(err.splitlines()) == 1
+
+
+def test_a_file_that_does_not_hold_names_is_refused_and_kept(
+    indexed: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "faces.people.parquet").write_text("mine")
+    assert main(["cluster", *indexed]) == 2
+    assert "faces.people.parquet: does not hold people's names" in capfd.readouterr().err
+    assert (tmp_path / "faces.people.parquet").read_text() == "mine"
