@@ -1,6 +1,7 @@
 """The same network with fewer operations, for export: what is linear after training becomes one layer."""
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -79,6 +80,19 @@ class PaddedDepthwise(nn.Module):
         return self.conv(F.pad(x, (0, 0, 0, 0, 0, self.more)))[:, : self.channels]
 
 
+class TanhGelu(nn.Module):
+    """GELU by the hyperbolic tangent, off by 5e-4 at most and faster than by the error function.
+
+    Spelled out in the one order of operations that ONNX Runtime joins into its FastGelu on the CPU and on
+    GPUs; the operator Gelu came with opset 20, which DirectML lacks.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        inner = (x * math.sqrt(2 / math.pi)) * (x * 0.044715 * x + 1)
+        return (inner.tanh() + 1) * (x * 0.5)
+
+
 def fold(net: OneShotNet) -> OneShotNet:
     """A copy: batch-norms and layer scales are part of the layers beside them, positions are constant.
 
@@ -108,8 +122,9 @@ def fold(net: OneShotNet) -> OneShotNet:
             _fold_bridge(bridge)
         blocks: Any = list(folded.deep.modules())
         for block in blocks:
-            if isinstance(block, nn.GELU):
-                block.approximate = "tanh"  # off by 5e-4 at most, and faster than with the error function
+            for name, child in block.named_children():
+                if isinstance(child, nn.GELU):
+                    setattr(block, name, TanhGelu())
             if getattr(block, "gamma", None) is not None:
                 _scale_rows(block.mlp.fc2, block.gamma)
                 block.gamma, block.mlp = None, Rows(block.mlp)

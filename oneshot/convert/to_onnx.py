@@ -24,7 +24,11 @@ from oneshot.models.network import OneShotNet
 from oneshot.models.one_pass import coarse_landmarks, decode, describe
 from oneshot.models.sampling import Places, places_of
 
-OPSET = 20
+OPSET = 18
+"""The lowest that torch's exporter writes. By ONNX Runtime's kernel tables, DirectML lacks the GridSample and
+the Gelu of 20, and CUDA has that GridSample only of late. CoreML alone wants it, and leaves this one to the
+CPU.
+"""
 PER_CELL = ("raw", "points", "strides")
 PLACES = ("slots", "pictures", "columns")
 
@@ -164,25 +168,27 @@ def _join(dense: onnx.ModelProto, faces: onnx.ModelProto, info: dict[str, Any]) 
         node("GatherND", ["raw", "where"], ["kept_raw"]),
         node("Gather", ["points", "cells"], ["kept_points"], axis=0),
         node("Gather", ["strides", "cells"], ["kept_strides"], axis=0),
-        # oneshot.models.sampling.places_of
-        node("Unique", ["pictures"], ["seen", "first", "which", "counts"]),
-        node("Size", ["pictures"], ["faces"]),
-        node("Range", ["column0", "faces", "column1"], ["numbers"]),
-        node("Gather", ["first", "which"], ["before"]),
-        node("Sub", ["numbers", "before"], ["columns"]),
+        # oneshot.models.sampling.places_of, without the Unique and the ScatterND that GPUs lack: faces stand
+        # picture after picture, and a place that is left over may hold any of them.
         node("Shape", ["image"], ["batch"], end=1),
-        node("ReduceMax", ["counts"], ["most"], keepdims=1),
-        node("Concat", ["batch", "most"], ["slots_shape"], axis=0),
-        node(
-            "ConstantOfShape",
-            ["slots_shape"],
-            ["empty"],
-            value=numpy_helper.from_array(np.zeros(1, np.int64)),
-        ),
-        node("Unsqueeze", ["pictures", "ones"], ["pictures_column"]),
-        node("Unsqueeze", ["columns", "ones"], ["columns_column"]),
-        node("Concat", ["pictures_column", "columns_column"], ["places"], axis=1),
-        node("ScatterND", ["empty", "places", "numbers"], ["slots"]),
+        node("Squeeze", ["batch"], ["batch_size"]),
+        node("Range", ["column0", "batch_size", "column1"], ["every_picture"]),
+        node("Unsqueeze", ["every_picture", "ones"], ["every_picture_column"]),
+        node("Equal", ["every_picture_column", "pictures"], ["is_of"]),  # (pictures, faces)
+        node("Cast", ["is_of"], ["is_of_number"], to=int64),
+        node("ReduceSum", ["is_of_number", "ones"], ["counts"], keepdims=0),
+        node("CumSum", ["counts", "column0"], ["firsts"], exclusive=1),
+        node("Shape", ["pictures"], ["faces"]),
+        node("Squeeze", ["faces"], ["faces_number"]),
+        node("Range", ["column0", "faces_number", "column1"], ["numbers"]),
+        node("Gather", ["firsts", "pictures"], ["before"]),
+        node("Sub", ["numbers", "before"], ["columns"]),
+        node("ReduceMax", ["counts"], ["most"], keepdims=0),
+        node("Range", ["column0", "most", "column1"], ["every_column"]),
+        node("Unsqueeze", ["firsts", "ones"], ["firsts_column"]),
+        node("Add", ["firsts_column", "every_column"], ["slots_unbounded"]),
+        node("Sub", ["faces_number", "column1"], ["last_face"]),
+        node("Min", ["slots_unbounded", "last_face"], ["slots"]),
     ]
     only_kept = [
         node("Slice", [f"described_{name}", "zeros", "count", "zeros"], [name])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 
@@ -17,6 +18,56 @@ from oneshot.models.identity.from_picture import StemBridge
 from oneshot.models.network import OneShotNet
 from oneshot.models.one_pass import one_pass
 from oneshot.models.weights import load_network, save_weights
+
+ON_GPUS = {
+    "Add": 14,
+    "Cast": 13,
+    "Clip": 13,
+    "Concat": 13,
+    "Conv": 11,
+    "CumSum": 14,
+    "Div": 14,
+    "Equal": 13,
+    "Exp": 13,
+    "Expand": 13,
+    "Gather": 13,
+    "GatherND": 13,
+    "Gemm": 13,
+    "GridSample": 16,
+    "LayerNormalization": 17,
+    "Log": 13,
+    "MatMul": 13,
+    "MaxPool": 12,
+    "Min": 13,
+    "Mul": 14,
+    "Pad": 18,
+    "Pow": 15,
+    "Range": 11,
+    "Reciprocal": 13,
+    "ReduceL2": 18,
+    "ReduceMax": 18,
+    "ReduceMean": 18,
+    "ReduceSum": 13,
+    "Relu": 14,
+    "Reshape": 14,
+    "Resize": 18,
+    "Shape": 15,
+    "Sigmoid": 13,
+    "Slice": 13,
+    "Softmax": 13,
+    "Split": 18,
+    "Squeeze": 13,
+    "Sub": 14,
+    "Tanh": 13,
+    "Tile": 13,
+    "Transpose": 13,
+    "Unsqueeze": 13,
+}
+"""Operators, and the opset of the definition, for which ONNX Runtime has kernels on CUDA and on DirectML
+(its docs/OperatorKernels.md, read in November 2026)."""
+
+ON_CUDA = {"NonMaxSuppression": 11}
+"""On CUDA alone, by its source (the table leaves out what takes one type only); elsewhere the CPU does it."""
 
 INFO = {"score_threshold": 0.5, "iou_threshold": 0.45, "thresholds": {"1e-3": 0.3}}
 
@@ -165,6 +216,21 @@ def test_the_file_is_small_and_describes_itself(files: tuple[Path, Path]) -> Non
     model = onnx.load(files[1])
     assert {n.domain for n in model.graph.node} <= {"", "ai.onnx"}
     assert not [n for n in model.graph.node if n.op_type == "BatchNormalization" and "head" in n.name]
+
+
+def test_gpus_have_every_operator(files: tuple[Path, Path]) -> None:
+    model = onnx.load(files[1])
+    opset = model.opset_import[0].version
+    used = {n.op_type: onnx.defs.get_schema(n.op_type, opset).since_version for n in model.graph.node}
+    assert dict(used.items() - (ON_GPUS | ON_CUDA).items()) == {}
+
+
+def test_gelus_are_joined_again(files: tuple[Path, Path], tmp_path: Path) -> None:
+    options = ort.SessionOptions()
+    options.log_severity_level, options.optimized_model_filepath = 3, str(tmp_path / "joined.onnx")
+    ort.InferenceSession(files[1], options, providers=["CPUExecutionProvider"])
+    kinds = [n.op_type for n in onnx.load(tmp_path / "joined.onnx").graph.node]
+    assert kinds.count("FastGelu") == 12 and "Tanh" not in kinds
 
 
 def test_the_thresholds_are_inputs(files: tuple[Path, Path]) -> None:
