@@ -46,7 +46,8 @@ def check_writable(path: Path | str, keep: bool = False) -> None:
             raise OneShotError(f"{path}: is a folder; give a file name")
         target = _target(path)
         if not target.parent.is_dir():
-            raise OneShotError(f"{path}: the folder {target.parent} does not exist; create it first")
+            folder = target.parent if path.is_symlink() else path.parent
+            raise OneShotError(f"{path}: the folder {folder} does not exist; create it first")
         # Trying is the only sure way: permissions do not tell of read-only disks, /proc or quotas.
         probe = _partial(target)
         probe.touch()
