@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from oneshot import extras
 from oneshot.album.describe import Describe, face_fields, here
 from oneshot.errors import OneShotError
-from oneshot.files import check_writable, replacing
-from oneshot.media.images import IMAGE_SUFFIXES, natural_order
+from oneshot.files import check_writable, from_readable, readable, replacing
+from oneshot.media.search import Found, search, summary
 from oneshot.types import Floats, Model
 
 PART = 100
@@ -48,32 +49,28 @@ class Album:
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What a run did: photos looked at now and before, faces in all, and damaged photos with the reason."""
+    """What a run did: photos looked at now and before, faces in all, damaged ones and why, what is there."""
 
     new: int
     known: int
     faces: int
     damaged: dict[str, str]
+    found: Found
 
 
-def photos_below(folder: Path) -> list[Path]:
-    """All pictures in a folder and the folders in it by their suffix, hidden ones left out, in natural order.
+def photos_below(folder: Path) -> Found:
+    """What is in a folder and the folders in it, hidden ones left out; see `search`.
 
     Raises:
         OneShotError: there is no such folder, or no picture in it.
     """
-    if not folder.is_dir():
-        raise OneShotError(f"{folder}: no such folder; give one with photos")
-    found = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
-    if not found:
-        raise OneShotError(f"{folder}: no pictures in it; give a folder with photos")
-    return sorted(found, key=lambda path: (path.parent, natural_order(path)))
+    found = search(folder)
+    if not found.pictures and not found.unreadable:
+        skipped = summary(found)
+        raise OneShotError(
+            f"{folder}: no pictures in it{skipped and f' ({skipped})'}; give a folder with photos"
+        )
+    return found
 
 
 def index(
@@ -95,23 +92,29 @@ def index(
     Raises:
         OneShotError: no photos; `out` cannot be written, is something else, or of another folder or model.
     """
-    check_writable(out)
-    facts = {MODEL: str(model.info.get("weights_sha256", "")), FOLDER: str(folder.resolve())}
-    stamps = {path.relative_to(folder).as_posix(): _stamp(path) for path in photos_below(folder)}
+    _arrow()  # now, not after the first photos
+    check_writable(out, keep=True)
+    facts = {MODEL: str(model.info.get("weights_sha256", "")), FOLDER: readable(str(folder.resolve()))}
+    found = photos_below(folder)
+    stamps = {_name(path, folder): _stamp(path) for path in found.pictures}
     parts = out.with_name(f".{out.name}.parts")
-    known = _photos_in(_sources(out, parts), facts, stamps)
-    described = (describe or partial(here, model))(folder, [p for p in stamps if p not in known])
+    sources = _sources(out, parts)
+    stamps |= _kept(sources, facts, found, folder)
+    known = _photos_in(sources, facts, stamps)
+    new = [from_readable(photo) for photo in stamps if photo not in known]
+    described = (describe or partial(here, model))(folder, new)
     parts.mkdir(exist_ok=True)
     damaged: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     looked = unsaved = 0
     try:
-        for photo, found in described:
-            if isinstance(found, OneShotError):
-                damaged[photo] = str(found)
+        for name, faces_in in described:
+            photo = readable(name)
+            if isinstance(faces_in, OneShotError):
+                damaged[photo] = str(faces_in)
             else:
                 # Of a photo without faces one row, so that it is not looked at again.
-                rows += [{"photo": photo, "stamp": stamps[photo], **face} for face in found or [{}]]
+                rows += [{"photo": photo, "stamp": stamps[photo], **face} for face in faces_in or [{}]]
                 looked, unsaved = looked + 1, unsaved + 1
             step()
             if unsaved == PART:
@@ -121,7 +124,7 @@ def index(
         if rows:
             _write_part(parts, rows, facts)
         faces = _join(out, parts, facts, stamps)
-    return Indexed(looked, len(known), faces, damaged)
+    return Indexed(looked, len(known), faces, damaged, found)
 
 
 def load(path: Path, model: Model) -> Album:
@@ -141,12 +144,26 @@ def load(path: Path, model: Model) -> Album:
         return np.asarray(table[name].combine_chunks().flatten().to_numpy(), np.float32)
 
     return Album(
-        Path(file.schema_arrow.metadata[FOLDER].decode()),
-        table["photo"].to_pylist(),
+        Path(from_readable(file.schema_arrow.metadata[FOLDER].decode())),
+        [from_readable(photo) for photo in table["photo"].to_pylist()],
         array("box").reshape(count, 4),
         table["quality"].to_numpy().astype(np.float32),
         array("embedding").reshape(count, -1 if count else 0),
     )
+
+
+def _name(path: Path, folder: Path) -> str:
+    """A photo's path below the folder, as text whatever its bytes."""
+    return readable(path.relative_to(folder).as_posix())
+
+
+def _kept(sources: Sequence[Path], facts: Mapping[bytes, str], found: Found, folder: Path) -> dict[str, str]:
+    """Photos described before that cannot be read now, with their stamps: nobody can say they are gone."""
+    if not found.unreadable:
+        return {}
+    tables = (_open(source, facts).read(columns=["photo", "stamp"]) for source in sources)
+    pairs = (p for t in tables for p in zip(t["photo"].to_pylist(), t["stamp"].to_pylist(), strict=True))
+    return {photo: stamp for photo, stamp in pairs if found.kept(folder / from_readable(photo))}
 
 
 def _stamp(path: Path) -> str:
@@ -217,9 +234,5 @@ def _open(path: Path, facts: Mapping[bytes, str]) -> Any:
 
 
 def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise OneShotError("indexing photos needs pyarrow; pip install 'oneshot-face[photos]'") from None
-    return pyarrow, pyarrow.parquet
+    parquet = extras.load("pyarrow.parquet", "indexing photos", "photos")
+    return extras.load("pyarrow", "indexing photos", "photos"), parquet

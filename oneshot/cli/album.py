@@ -24,6 +24,7 @@ from oneshot.cli.common import (
     with_threshold,
 )
 from oneshot.cli.recognise import one_face
+from oneshot.media.search import summary
 
 with_index = click.option(
     "--index",
@@ -55,10 +56,14 @@ def index(folder: Path, out: Path, ray: str | None, **options: Any) -> int:
     """
     model = open_model(options)
     describe = ray and partial(on_ray, ray, model, options["weights"], options["threads"])
-    with progress(len(albums.photos_below(folder)), "photos") as step:
+    with progress(len(albums.photos_below(folder).pictures), "photos") as step:
         done = albums.index(folder, out, model, step, describe or None)
     for reason in done.damaged.values():
         ERR.print(f"damaged: {reason}", soft_wrap=True)
+    for reason in done.found.unreadable.values():
+        ERR.print(f"kept as it was: {reason}", soft_wrap=True)
+    if skipped := summary(done.found, len(done.damaged)):
+        ERR.print(skipped, soft_wrap=True)
     damaged = f", {len(done.damaged)} damaged" if done.damaged else ""
     OUT.print(
         f"{out}: {counted(done.faces, 'face')} in {counted(done.new + done.known, 'photo')} "
