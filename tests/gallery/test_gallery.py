@@ -417,7 +417,7 @@ def test_with_limits_poor_photos_are_named_and_left_out(empty: Gallery, tmp_path
         "Rhea's photo 5": "no face found in it; enroll a photo that shows the face clearly",
         str(
             tmp_path / "cut.jpg"
-        ): "not a picture that OpenCV can read, or a damaged one; convert or fetch it again",
+        ): "not a picture that can be read, or a damaged one; convert or fetch it again",
         "Rhea's photo 7": "already enrolled",
         "Rhea's photo 10": "does not look like the person's other photos; check who it shows",
     }
