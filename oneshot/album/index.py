@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oneshot import extras
 from oneshot.album.describe import Describe, content_of, face_fields, here
 from oneshot.errors import OneShotError
-from oneshot.files import check_writable, replacing
+from oneshot.files import check_writable, from_readable, readable, replacing
 from oneshot.gallery.folders import excluded
-from oneshot.media.images import IMAGE_SUFFIXES, natural_order
+from oneshot.media.search import Found, search, summary
 from oneshot.types import Floats, Model
 
 PART = 100
@@ -55,8 +56,8 @@ class Album:
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What a run did: photos looked at now, before, and before under another name; faces in all, and damaged
-    photos with the reason.
+    """What a run did: photos looked at now, before, and before under another name; faces in all; damaged
+    photos with the reason; what is there.
     """
 
     new: int
@@ -64,28 +65,24 @@ class Indexed:
     moved: int
     faces: int
     damaged: dict[str, str]
+    found: Found
 
 
-def photos_below(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
-    """All pictures in a folder and the folders in it by their suffix, in natural order.
+def photos_below(folder: Path, exclude: Sequence[str] = ()) -> Found:
+    """What is in a folder and the folders in it; see `search`.
 
     Hidden ones, the folders of EXCLUDED and what `exclude` names are left out.
 
     Raises:
         OneShotError: there is no such folder, or no picture in it.
     """
-    if not folder.is_dir():
-        raise OneShotError(f"{folder}: no such folder; give one with photos")
-    found = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not excluded(path.relative_to(folder), exclude)
-        and path.is_file()
-    ]
-    if not found:
-        raise OneShotError(f"{folder}: no pictures in it; give a folder with photos")
-    return sorted(found, key=lambda path: (path.parent, natural_order(path)))
+    found = search(folder, lambda path: excluded(path, exclude))
+    if not found.pictures and not found.unreadable:
+        skipped = summary(found)
+        raise OneShotError(
+            f"{folder}: no pictures in it{skipped and f' ({skipped})'}; give a folder with photos"
+        )
+    return found
 
 
 def index(
@@ -113,7 +110,8 @@ def index(
         OneShotError: no photos; `out` cannot be written, is something else, of another folder or model, or
             another run is writing it.
     """
-    check_writable(out)
+    arrow()  # now, not after the first photos
+    check_writable(out, keep=True)
     with _alone(out):
         return _index(folder, out, model, step, describe or partial(here, model), rebase, exclude)
 
@@ -127,25 +125,34 @@ def _index(
     rebase: bool,
     exclude: Sequence[str],
 ) -> Indexed:
-    facts = {MODEL: str(model.info.get("weights_sha256", "")), FOLDER: str(folder.resolve())}
-    stamps = {path.relative_to(folder).as_posix(): _stamp(path) for path in photos_below(folder, exclude)}
+    facts = {MODEL: str(model.info.get("weights_sha256", "")), FOLDER: readable(str(folder.resolve()))}
+    found = photos_below(folder, exclude)
+    stamps = {readable(path.relative_to(folder).as_posix()): _stamp(path) for path in found.pictures}
     parts = out.with_name(f".{out.name}.parts")
-    before = _Before.read(_sources(out, parts), facts, stamps, rebase)
+
+    def kept(photo: str) -> bool:
+        name = from_readable(photo)
+        return found.kept(folder / name) and not excluded(Path(name), exclude)
+
+    before = _Before.read(_sources(out, parts), facts, stamps, kept, rebase)
+    stamps |= before.kept
     moves = before.moves(folder, stamps)
     moved = {new for names in moves.values() for new in names}
-    described = describe(folder, [p for p in stamps if p not in before.known and p not in moved])
+    new = [from_readable(photo) for photo in stamps if photo not in before.known and photo not in moved]
+    described = describe(folder, new)
     parts.mkdir(exist_ok=True)
     damaged: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     looked = unsaved = 0
     try:
-        for photo, content, found in described:
-            if isinstance(found, OneShotError):
-                damaged[photo] = str(found)
+        for name, content, faces_in in described:
+            photo = readable(name)
+            if isinstance(faces_in, OneShotError):
+                damaged[photo] = str(faces_in)
             else:
                 # Of a photo without faces one row, so that it is not looked at again.
                 about = {"photo": photo, "stamp": stamps[photo], "content": content}
-                rows += [{**about, **face} for face in found or [{}]]
+                rows += [{**about, **face} for face in faces_in or [{}]]
                 looked, unsaved = looked + 1, unsaved + 1
             step()
             if unsaved == PART:
@@ -155,7 +162,7 @@ def _index(
         if rows:
             _write_part(parts, rows, facts)
         faces = _join(out, parts, facts, stamps, moves)
-    return Indexed(looked, len(before.known), len(moved), faces, damaged)
+    return Indexed(looked, len(before.known), len(moved), faces, damaged, found)
 
 
 def load(path: Path, model: Model) -> Album:
@@ -181,8 +188,8 @@ def load(path: Path, model: Model) -> Album:
             embeddings[done : done + len(rows)] = rows
             done += len(rows)
     return Album(
-        Path(file.schema_arrow.metadata[FOLDER].decode()),
-        table["photo"].to_pylist(),
+        Path(from_readable(file.schema_arrow.metadata[FOLDER].decode())),
+        [from_readable(photo) for photo in table["photo"].to_pylist()],
         table["content"].to_pylist(),
         table["face"].to_numpy().astype(np.int32),
         np.asarray(table["box"].combine_chunks().flatten(), np.float32).reshape(count, 4),
@@ -194,14 +201,11 @@ def load(path: Path, model: Model) -> Album:
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Keeps a second run from writing the same index; the system lets go of it if this one is killed."""
+    filelock = extras.load("filelock", "indexing photos", "photos")
     try:
-        from filelock import FileLock, Timeout
-    except ModuleNotFoundError:
-        raise OneShotError("indexing photos needs filelock; pip install 'oneshot-face[photos]'") from None
-    try:
-        lock = FileLock(out.with_name(f".{out.name}.lock"), timeout=0)
+        lock = filelock.FileLock(out.with_name(f".{out.name}.lock"), timeout=0)
         lock.acquire()
-    except Timeout:
+    except filelock.Timeout:
         raise OneShotError(
             f"{out}: another oneshot index is writing it; wait until that has ended, or give another --out"
         ) from None
@@ -213,18 +217,27 @@ def _alone(out: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What earlier runs left: photos known as they are now, and by contents where each stands."""
+    """What earlier runs left: photos known as they are now, and by contents where each stands.
+
+    Of the known ones, `kept` has the stamps of those that cannot be read now: nobody can say they are gone.
+    """
 
     known: set[str]
+    kept: dict[str, str]
     sizes: set[str]
     contents: dict[str, tuple[Path, str]]
 
     @classmethod
     def read(
-        cls, sources: Sequence[Path], facts: Mapping[bytes, str], stamps: Mapping[str, str], rebase: bool
+        cls,
+        sources: Sequence[Path],
+        facts: Mapping[bytes, str],
+        stamps: Mapping[str, str],
+        kept: Callable[[str], bool],
+        rebase: bool,
     ) -> "_Before":
         """Look through the earlier file and the parts."""
-        before = cls(set(), set(), {})
+        before = cls(set(), {}, set(), {})
         for source in sources:
             table = _open(source, facts, rebase).read(columns=["photo", "stamp", "content"])
             for photo, stamp, content in zip(*(column.to_pylist() for column in table.columns), strict=True):
@@ -232,6 +245,9 @@ class _Before:
                 before.sizes.add(stamp.partition("-")[0])
                 if stamps.get(photo) == stamp:
                     before.known.add(photo)
+                elif photo not in stamps and kept(photo):
+                    before.known.add(photo)
+                    before.kept[photo] = stamp
         return before
 
     def moves(self, folder: Path, stamps: Mapping[str, str]) -> "_Moves":
@@ -240,7 +256,7 @@ class _Before:
         for photo, stamp in stamps.items():
             if photo not in self.known and stamp.partition("-")[0] in self.sizes:
                 try:
-                    place = self.contents.get(content_of(folder / photo))
+                    place = self.contents.get(content_of(folder / from_readable(photo)))
                 except OneShotError:
                     continue  # what is wrong with it is said when it is looked at
                 if place is not None:
@@ -330,9 +346,5 @@ def _open(path: Path, facts: Mapping[bytes, str], rebase: bool = False) -> Any:
 
 def arrow() -> tuple[Any, Any]:
     """pyarrow and its Parquet; OneShotError where it is missing."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise OneShotError("indexing photos needs pyarrow; pip install 'oneshot-face[photos]'") from None
-    return pyarrow, pyarrow.parquet
+    parquet = extras.load("pyarrow.parquet", "indexing photos", "photos")
+    return extras.load("pyarrow", "indexing photos", "photos"), parquet

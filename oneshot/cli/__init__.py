@@ -15,6 +15,7 @@ import click
 from oneshot import OneShotError, OneShotWarning, __version__
 from oneshot.cli import album, calibrate, gallery, recognise, watch
 from oneshot.cli.common import INTERRUPTED
+from oneshot.files import shown
 from oneshot.media.video import silence_libraries
 
 
@@ -77,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # `oneshot list | head`: the reader has enough
             sys.stderr.close()
             return 0
+        except UnicodeEncodeError as error:  # pyarrow, ONNX Runtime and FFmpeg take names of text only
+            return _error(f"{shown(error.object)}: the name is not UTF-8, which a library needs; rename it")
         except (OneShotError, OSError) as error:  # the latter: a full disk, a folder that may not be read
             return _error(str(error))
 

@@ -30,6 +30,7 @@ from oneshot.cli.common import (
 )
 from oneshot.cli.recognise import nobody, one_face
 from oneshot.geometry import described
+from oneshot.media.search import summary
 
 with_index = click.option(
     "--index",
@@ -65,10 +66,14 @@ def index(
     """
     model = open_model(options)
     describe = ray and partial(on_ray, ray, model, options["weights"], options["threads"])
-    with progress(len(albums.photos_below(folder, exclude)), "photos") as step:
+    with progress(len(albums.photos_below(folder, exclude).pictures), "photos") as step:
         done = albums.index(folder, out, model, step, describe or None, rebase, exclude)
     for reason in done.damaged.values():
         ERR.print(f"damaged: {reason}", soft_wrap=True)
+    for reason in done.found.unreadable.values():
+        ERR.print(f"kept as it was: {reason}", soft_wrap=True)
+    if skipped := summary(done.found, len(done.damaged)):
+        ERR.print(skipped, soft_wrap=True)
     moved = f", {done.moved:,} under another name" if done.moved else ""
     damaged = f", {len(done.damaged)} damaged" if done.damaged else ""
     OUT.print(

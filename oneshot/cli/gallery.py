@@ -22,6 +22,7 @@ from oneshot.cli.common import (
     with_gallery,
     with_model,
 )
+from oneshot.files import shown
 from oneshot.gallery.enrolment import Enrolment
 from oneshot.gallery.gallery import is_kept
 from oneshot.gallery.quality import Limits
@@ -155,6 +156,7 @@ def remove(names: tuple[str, ...], yes: bool, **options: Any) -> int:
         raise OneShotError(f"{options['gallery']}: people are removed from a .db gallery; give one")
     with open_gallery(options, open_model(options)) as gallery:
         known = set(gallery.names)
+        names = tuple(shown(name) for name in names)  # as enroll keeps them
         for name in names:
             if name not in known:
                 gallery.remove(name)  # says who there is, before anybody is gone

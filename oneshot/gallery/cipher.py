@@ -4,6 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from oneshot import extras
 from oneshot.errors import OneShotError
 
 SALT_BYTES = 16
@@ -27,18 +28,14 @@ class Cipher:
     """
 
     def __init__(self, secret: bytes, salt: bytes):
-        try:
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ModuleNotFoundError:
-            raise OneShotError(
-                "an encrypted gallery needs the package cryptography; pip install 'oneshot-face[encryption]'"
-            ) from None
+        ciphers = "cryptography.hazmat.primitives.ciphers.aead"
+        aead = extras.load(ciphers, "an encrypted gallery", "encryption")
         secret = secret.strip()
         if len(secret) < LEAST_BYTES:
             raise OneShotError(f"the gallery's key is too short; give at least {LEAST_BYTES} bytes")
         # scrypt makes guessing slow: 32 MiB and a tenth of a second a guess.
         key = hashlib.scrypt(secret, salt=salt, n=1 << 15, r=8, p=1, maxmem=1 << 26, dklen=32)
-        self._aead = AESGCM(key)
+        self._aead = aead.AESGCM(key)
 
     def seal(self, data: bytes, about: str) -> bytes:
         """`data` unreadable; it opens with the same `about` only, so that it cannot be moved elsewhere."""

@@ -77,6 +77,12 @@ def choose(
     """
     if isinstance(photos, (str, Path, np.ndarray)):
         raise OneShotError(f"{name}: want a list of photos, got a single one; put it in [ ]")
+    if not isinstance(photos, Sequence) or isinstance(photos, (bytes, bytearray)):
+        raise OneShotError(f"{name}: want a list of photos, got {type(photos).__name__}")
+    for photo in photos:
+        if not isinstance(photo, (str, Path, np.ndarray)):
+            kind = type(photo).__name__
+            raise OneShotError(f"{name}: want photos as files or pictures, got {kind}; see read_image")
     if not photos:
         raise OneShotError(f"{name}: no photos; give at least one with the person's face")
     used: list[Shot] = []

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from oneshot import extras
 from oneshot.errors import OneShotError
 from oneshot.types import Floats
 
@@ -60,19 +61,13 @@ class MilvusCollection:
         self._folder = None if "://" in where else str(Path(where).resolve())
         self._check(where)
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said once, by us
-        try:
-            from grpc import RpcError
-            from pymilvus import MilvusClient, MilvusException
-        except ModuleNotFoundError:
-            raise OneShotError(
-                "a gallery in Milvus needs the package pymilvus; pip install 'oneshot-face[milvus]'"
-            ) from None
+        grpc, pymilvus = (extras.load(m, "a gallery in Milvus", "milvus") for m in ("grpc", "pymilvus"))
         for library in ("pymilvus", "milvus_lite"):
             logging.getLogger(library).setLevel(logging.CRITICAL + 1)
-        self._errors = (MilvusException, RpcError)
+        self._errors = (pymilvus.MilvusException, grpc.RpcError)
         self._size = 0
         with _opening, self._explained():
-            self._client: Any = MilvusClient(
+            self._client: Any = pymilvus.MilvusClient(
                 uri=self._folder or where, token=os.environ.get(TOKEN, ""), timeout=PATIENCE, dedicated=True
             )
             if self._folder:

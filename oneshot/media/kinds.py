@@ -57,12 +57,12 @@ def _heif_brand(head: bytes) -> bool:
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture: by its first bytes, or, where they are damaged, by its name.
 
-    Raises:
-        OSError: it cannot be read.
+    One that may not be read is taken for one, so that whoever reads it is told why that is not possible.
     """
-    if path.suffix.lower() in SUFFIXES:
-        return path.is_file()
-    if path.suffix.lower() in VIDEO_SUFFIXES or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return kind_of(file.read(HEAD)) is not None
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return kind_of(file.read(HEAD)) is not None or path.suffix.lower() in SUFFIXES
+    except OSError:
+        return True

@@ -5,13 +5,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, nobody
 from fake import EMBEDDINGS, photo, picture, write_model
 
 from oneshot import OneShot, OneShotError
@@ -80,6 +81,53 @@ def test_a_second_run_looks_only_at_what_changed(folder: Path, tmp_path: Path, m
     album = albums.load(out, model)
     assert sorted(album.photos) == ["1.png", "3.png", "summer 2026/é.png"]
     np.testing.assert_allclose(album.embeddings[album.photos.index("1.png")], EMBEDDINGS[2], atol=1e-6)
+
+
+def test_what_may_not_be_read_is_kept_as_it_was_and_the_rest_goes_on(model: OneShot) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, out = Path(name) / "photos", Path(name) / "out" / "faces.parquet"
+        for place in (folder / "closed", out.parent):
+            place.mkdir(parents=True)
+        for path, who in ((folder / "1.png", "Rhea"), (folder / "closed" / "2.png", "Gus")):
+            cv2.imwrite(str(path), photo(who))
+        for place in (Path(name), out.parent):
+            place.chmod(0o777)
+        with nobody():
+            assert albums.index(folder, out, model).faces == 2
+        cv2.imwrite(str(folder / "3.png"), photo("Bo"))
+        (folder / "closed").chmod(0)
+        (folder / "1.png").chmod(0)
+        with nobody():
+            done = albums.index(folder, out, model)
+        (folder / "closed").chmod(0o755)
+        assert (done.new, done.known, done.faces, len(done.found.unreadable)) == (1, 2, 3, 2)
+        assert albums.load(out, model).photos == ["1.png", "closed/2.png", "3.png"]
+        (folder / "closed").chmod(0)
+        with nobody():
+            assert albums.index(folder, out, model, exclude=["closed/2.png"]).faces == 2
+        (folder / "closed").chmod(0o755)
+        assert albums.load(out, model).photos == ["1.png", "3.png"]
+        assert albums.index(folder, out, model).faces == 3
+        (folder / "closed" / "2.png").unlink()  # now it can be said
+        assert albums.index(folder, out, model).faces == 2
+
+
+def test_names_of_other_bytes_are_carried(tmp_path: Path, model: OneShot) -> None:
+    folder, out = tmp_path / os.fsdecode(b"f\xfcr"), tmp_path / "faces.parquet"
+    folder.mkdir()
+    names = [os.fsdecode(b"m\xfcller.jfif"), r"m\xfcller.png"]
+    for name, who in zip(names, ("Rhea", "Gus"), strict=True):
+        (folder / name).write_bytes(cv2.imencode(".png", photo(who))[1].tobytes())
+    assert albums.index(folder, out, model).new == 2
+    album = albums.load(out, model)
+    assert album.folder == folder and sorted(album.photos) == sorted(names)
+    assert albums.index(folder, out, model).new == 0
+    (folder / names[0]).rename(folder / os.fsdecode(b"b\xf6.jfif"))
+    again = albums.index(folder, out, model)
+    assert (again.new, again.known, again.moved) == (0, 1, 1)
+    moved = folder.rename(tmp_path / os.fsdecode(b"\xe9t\xe9"))
+    again = albums.index(moved, out, model, rebase=True)
+    assert (again.new, again.known, albums.load(out, model).folder) == (0, 2, moved)
 
 
 def test_ctrl_c_keeps_what_was_done(folder: Path, tmp_path: Path, model: OneShot) -> None:
