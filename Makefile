@@ -16,12 +16,11 @@ demo: .venv/.demo
 	$(BIN)/python scripts/detect_verify.py --video demo/wall.png --gallery demo/people --side 1280 --out demo/out.png
 	@echo "Look at demo/out.mp4 and demo/out.png"
 
-# Each of several processes has a core: threads of their own would only wait for each other.
 test: .venv/.all docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov
+	$(BIN)/python -m pytest --cov
 
 # A link or a docstring that is wrong is an error. No page asks another machine for fonts or scripts.
 docs: .venv/.all
