@@ -50,7 +50,9 @@ def test_index_lists_damaged_files(indexed: list[str], capfd: pytest.CaptureFixt
     assert main(["index", "a & b", *indexed]) == 0
     out, err = capfd.readouterr()
     assert out == "faces.parquet: 6 faces in 5 photos (0 new, 1 damaged)\n"
-    assert err.startswith("damaged: a & b/cut.png: not a picture") and len(err.splitlines()) == 1
+    damaged, skipped = err.splitlines()
+    assert damaged.startswith("damaged: a & b/cut.png: not a picture")
+    assert skipped == "1 file skipped: 1 damaged"
 
 
 def test_find_lists_the_photos_of_a_person(indexed: list[str], capfd: pytest.CaptureFixture[str]) -> None:
