@@ -10,12 +10,45 @@ import math
 import torch
 from torch import Tensor
 
+from oneshot.models.refinement import GridReader
+from oneshot.models.sampling import Places, SampledMap, apply_similarity, template_to_image
+
 DIRECTIONS = 8
 DECIDED = 0.75
 """Least length of a decided direction's vector. Two neighbours alike give 0.92, opposite ones 0."""
 
 AGREES = math.cos(math.radians(50))
 """Cosine of the most that coarse landmarks may be turned from the direction to be where corrections start."""
+
+
+class Direction(GridReader):
+    """Which way up a face is, and with it where its landmarks' corrections start."""
+
+    def __init__(self, inputs: int):
+        super().__init__(inputs, DIRECTIONS)
+
+    def forward(
+        self, coarse: SampledMap, landmarks: Tensor, places: Places | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Landmarks (N, 5, 2), pixels, to those from which corrections start, and which are sure (N,)."""
+        return self.turn(landmarks, vector_of(self.logits(coarse, landmarks, places)))
+
+    def logits(self, coarse: SampledMap, landmarks: Tensor, places: Places | None = None) -> Tensor:
+        """(N, DIRECTIONS), from where landmarks (N, 5, 2) lie, however they are turned."""
+        return self.read(coarse, upright(landmarks, self.grid.landmarks), places)
+
+    def turn(self, landmarks: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, by the faces' directions (N, 2), shorter than 1 where they are in doubt.
+
+        Coarse landmarks that are turned otherwise than the face make way for the template at their place.
+        """
+        length = vector.norm(dim=1, keepdim=True)
+        direction = vector / length.clamp(min=1e-6)
+        template = self.grid.landmarks
+        own = direction_of(template_to_image(landmarks, template))
+        agree = (own * direction).sum(1) > AGREES
+        instead = apply_similarity(turned(landmarks, template, direction), template)
+        return torch.where(agree.view(-1, 1, 1), landmarks, instead), length[:, 0] > DECIDED
 
 
 def upright(landmarks: Tensor, template: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from oneshot.models.boxcode import anchor_points, decode_landmarks, flatten_levels
 from oneshot.models.direction import AGREES, classes_of, direction_of, turned, vector_of
 from oneshot.models.network import OneShotNet
-from oneshot.models.sampling import Template, apply_similarity, template_to_image
+from oneshot.models.sampling import SampledMap, apply_similarity, template_to_image
 from oneshot.training.assign import Assignment, FaceTargets
 from oneshot.training.data.views import jitter_landmarks
 from oneshot.training.losses.identity import landmark_loss
@@ -24,7 +24,7 @@ FROM_TEMPLATE = 0.3
 
 def scene_landmarks(
     net: OneShotNet,
-    thin: tuple[Tensor, ...],
+    stride4: SampledMap,
     raw: list[Tensor],
     targets: FaceTargets,
     assignment: Assignment,
@@ -35,7 +35,7 @@ def scene_landmarks(
     """Losses "direction" and "corrections" of some faces of each scene, from the head's coarse landmarks.
 
     Args:
-        thin: `OneShotNet.thinned` maps of the scenes. raw: the head's outputs for them.
+        stride4: the scenes' map that landmarks are placed by. raw: the head's outputs for them.
         faces: how many of each scene. corrections: how many in a row, each mends what the one before left.
     """
     boxes = targets.boxes
@@ -44,37 +44,37 @@ def scene_landmarks(
     rows, chosen = pick_faces(usable, faces, rng)
     if not bool(chosen.any()):
         return {}
-    template: Template = net.template
+    template = net.refinement.grid.landmarks
     truth, counts = (t.flatten(0, 1)[rows] for t in (targets.landmarks, targets.landmark_valid))
     coarse = coarse_landmarks([level.detach() for level in raw], assignment, targets).flatten(0, 1)[rows]
     near = lies_near(coarse, truth)
     coarse = torch.where(near.view(-1, 1, 1), coarse, jitter_landmarks(truth, rng, *COARSE_NOISE))
-    true_direction = direction_of(template_to_image(truth, template.landmarks))
+    true_direction = direction_of(template_to_image(truth, template))
     losses: dict[str, Tensor] = {}
     start = coarse
     if net.direction is not None:
-        logits = net.look(thin, coarse)
+        logits = net.direction.logits(stride4, coarse)
         wanted = classes_of(true_direction[chosen])
         losses["direction"] = F.cross_entropy(logits[chosen].float(), wanted)
         vector = vector_of(logits.detach())
         right = (F.normalize(vector, dim=1) * true_direction).sum(1, keepdim=True) > AGREES
         # The head's points are kept or replaced as at run time, were the direction decided rightly.
-        start = net.turn(coarse, torch.where(right, vector, true_direction))[0]
+        start = net.direction.turn(coarse, torch.where(right, vector, true_direction))[0]
         spun = torch.rand(len(start), 1, generator=rng).to(start) * 0.8 - 0.4
         x, y = true_direction.split(1, 1)
         about = torch.cat((x * spun.cos() - y * spun.sin(), x * spun.sin() + y * spun.cos()), 1)
-        instead = apply_similarity(turned(coarse, template.landmarks, about), template.landmarks)
+        instead = apply_similarity(turned(coarse, template, about), template)
         swap = torch.rand(len(start), 1, 1, generator=rng).to(start) < FROM_TEMPLATE
         start = torch.where(swap, instead, start)
     found = []
     for _ in range(corrections):
-        start = net.refine(thin, start.detach())
+        start = net.refinement(stride4, start.detach())
         found.append(start[chosen])
     times = len(found)
     losses["corrections"] = landmark_loss(
         torch.cat(found),
         truth[chosen].repeat(times, 1, 1),
-        template.landmarks,
+        template,
         counts[chosen].repeat(times, 1),
     )
     return losses

@@ -85,8 +85,8 @@ class DetectionStage:
         images = batch.images.to(self.device).float().contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.config.precision):
             maps = net.backbone(images)
-            raw = net.detect(maps)
-            taught = self.teacher.detect(self.teacher.backbone(images)) if self.teacher else None
+            raw = net.head(maps)
+            taught = self.teacher.head(self.teacher.backbone(images)) if self.teacher else None
         sizes = level_sizes(images.shape[2], images.shape[3])
         assignment = assign(targets.boxes, targets.valid, targets.ignore, targets.ignore_valid, sizes)
         return Seen(images, targets, maps, raw, taught, assignment)
@@ -109,16 +109,15 @@ class DetectionStage:
         return {**self.judge(seen), **self.place(net, step, seen)}
 
     def place(self, net: OneShotNet, step: int, seen: Seen) -> dict[str, Tensor]:
-        """Weighted losses of directions and corrections, where the samples serve landmarks alone."""
+        """Weighted losses of directions and corrections, where stride 4 serves landmarks alone."""
         config = self.config
-        if not config.network.stem_bridge:
+        if net.identity.reads_coarse:
             return {}
         rng = torch.Generator().manual_seed((config.seed << 32) + 2**30 + step)
         with autocast(self.device, config.precision):
-            thin = net.thinned(*seen.maps[:3])
             losses = scene_landmarks(
                 net,
-                thin,
+                net.sampled(seen.maps).coarse,
                 seen.raw,
                 seen.targets,
                 seen.assignment,
