@@ -168,11 +168,11 @@ def test_folding_changes_nothing(shape: NetworkConfig) -> None:
 )
 def test_every_kind_of_identity_is_exported(shape: NetworkConfig, tmp_path: Path) -> None:
     """The third kind is that of the files above."""
-    net = fold(lively(shape))
+    net = lively(shape)
     export_onnx(net, tmp_path / "net.onnx", INFO, half=False)
     got = OnnxBackend(tmp_path / "net.onnx", threads=1).run(noise(96, 128), 0.4, 0.45, 3)
     with torch.inference_mode():
-        expected = net(pixels(96, 128), 0.4, 0.45, 3)
+        expected = fold(net)(pixels(96, 128), 0.4, 0.45, 3)
     assert len(got[0]) == 3
     np.testing.assert_allclose(got[0], expected.boxes, atol=0.5)
     np.testing.assert_allclose(got[2], expected.landmarks, atol=0.5)
