@@ -1,19 +1,27 @@
 """Options that several commands share, and what they open."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import math
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from oneshot import Gallery, OneShot, OneShotError
+from oneshot import Gallery, OneShot, OneShotError, OneShotWarning
 from oneshot.gallery.cipher import secret_from
 from oneshot.gallery.gallery import is_kept
 from oneshot.gallery.thresholds import FAR, threshold_at
+from oneshot.media.live import left_behind
+from oneshot.media.video import silence_libraries
+from oneshot.types import Model
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -28,7 +36,20 @@ INTERRUPTED = 130
 """The exit code after Ctrl-C."""
 
 
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+class Number(click.FloatRange):
+    """A number in a range, and not "nan", which click lets pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As click does, and fail where it is not a number."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail("nan is no number", param, ctx)
+        return number
+
+
+def options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator."""
+
     def add(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -37,7 +58,7 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
-with_model = _options(
+with_model = options(
     click.option(
         "--weights", type=FILE, metavar="FILE", help=".onnx or .safetensors, or a shipped network (oneshot)."
     ),
@@ -50,14 +71,15 @@ with_model = _options(
     click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="CPU threads (all)."),
 )
 
-with_gallery = _options(
+with_gallery = options(
     click.option(
         "-g",
         "--gallery",
         type=click.Path(),  # a text: as a Path, an address would lose a slash
         envvar="ONESHOT_GALLERY",
         default="gallery.db",
-        help="The gallery's file (gallery.db, or what ONESHOT_GALLERY names), or milvus:http://HOST:19530.",
+        help="A gallery's file (.db, .npz), a folder of photos by person, or milvus:http://HOST:19530 "
+        "(gallery.db, or what ONESHOT_GALLERY names).",
     ),
     click.option(
         "--key-file",
@@ -68,11 +90,11 @@ with_gallery = _options(
     ),
 )
 
-with_threshold = _options(
+with_threshold = options(
     click.option("--far", help=f"False accept rate that sets the threshold ({FAR})."),
     click.option(
         "--threshold",
-        type=click.FloatRange(-1, 1),
+        type=Number(-1, 1),
         metavar="COSINE",
         help="Least similarity; overrides --far.",
     ),
@@ -90,7 +112,7 @@ def open_model(options: Mapping[str, Any]) -> OneShot:
     return OneShot(options["weights"], side=options["side"], threads=options["threads"])
 
 
-def open_gallery(options: Mapping[str, Any], model: OneShot, create: bool = False) -> Gallery:
+def open_gallery(options: Mapping[str, Any], model: Model, create: bool = False) -> Gallery:
     """The gallery that --gallery and --key-file name; `create` makes it if there is none.
 
     Raises:
@@ -101,7 +123,13 @@ def open_gallery(options: Mapping[str, Any], model: OneShot, create: bool = Fals
     return Gallery(model, path, key=key) if create else Gallery.load(path, model, key=key)
 
 
-def threshold_from(options: Mapping[str, Any], model: OneShot) -> float:
+def none_at_the_usual_place(options: Mapping[str, Any]) -> bool:
+    """Whether no gallery is named, and there is none where one usually is."""
+    source = click.get_current_context().get_parameter_source("gallery")
+    return source is click.core.ParameterSource.DEFAULT and not Path(options["gallery"]).exists()
+
+
+def threshold_from(options: Mapping[str, Any], model: Model) -> float:
     """The cosine that --threshold, --far and --calibration ask for.
 
     Raises:
@@ -143,3 +171,53 @@ def listed(items: Iterable[T], with_progress: Callable[[], None]) -> Iterator[T]
     for item in items:
         yield item
         with_progress()
+
+
+def run_command(command: click.Command, name: str, argv: Sequence[str] | None = None) -> int:
+    """Run a command line and give its exit code; what goes wrong is one sentence on stderr.
+
+    Args:
+        name: what the command is called in messages.
+        argv: None is the process's own, which then ends in good order on SIGTERM, too.
+    """
+    silence_libraries()
+    if argv is not None:
+        return _run(command, name, argv)
+    signal.signal(signal.SIGTERM, _terminate)  # a service that is stopped keeps its files too
+    code = _run(command, name, None)
+    if left_behind():
+        with suppress(ValueError, OSError):  # closed, or nobody reads it any longer
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(command: click.Command, name: str, argv: Sequence[str] | None) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", OneShotWarning)
+        warnings.showwarning = lambda message, *_: click.echo(f"note: {message}", err=True)
+        try:
+            code = command.main(argv, prog_name=name, standalone_mode=False)
+            return code if isinstance(code, int) else 0
+        except click.UsageError as error:
+            asked = error.ctx.command_path if error.ctx else name
+            return _error(f"{error.format_message().rstrip('.')}; see {asked} --help")
+        except click.ClickException as error:
+            return _error(error.format_message())
+        except (click.Abort, KeyboardInterrupt):
+            return INTERRUPTED
+        except BrokenPipeError:  # `oneshot list | head`: the reader has enough
+            sys.stderr.close()
+            return 0
+        except (OneShotError, OSError) as error:  # the latter: a full disk, a folder that may not be read
+            return _error(str(error))
+
+
+def _error(message: str) -> int:
+    click.echo("error: " + " ".join(message.split()), err=True)
+    return 2
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -20,7 +20,7 @@ from oneshot.cli.common import (
     with_threshold,
 )
 from oneshot.files import replacing
-from oneshot.media.video import Frame
+from oneshot.types import Frame
 from oneshot.watch.records import records
 
 
