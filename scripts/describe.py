@@ -1,7 +1,8 @@
 """Parameters, multiply-adds and output shapes of every part of the network."""
 
 import argparse
-from pathlib import Path
+import sys
+from collections.abc import Sequence
 from typing import get_args
 
 import torch
@@ -10,6 +11,8 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from oneshot.errors import explained
+from oneshot.inference.backend import weights_file
 from oneshot.models.config import Form, NetworkConfig
 from oneshot.models.network import OneShotNet
 from oneshot.models.one_pass import decode, describe
@@ -56,16 +59,22 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def main() -> None:
+@explained
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, help=".safetensors file; default: a fresh default network")
+    parser.add_argument(
+        "--weights", metavar="FILE", help=".safetensors, or a shipped network (oneshot); default: a fresh one"
+    )
     parser.add_argument(
         "--side", type=int, default=320, help="pixels of the square picture, a multiple of 32"
     )
     parser.add_argument("--faces", type=int, default=1, help="faces in it")
     parser.add_argument("--form", choices=get_args(Form), default="aligned")
-    args = parser.parse_args()
-    net = load_network(args.weights)[0] if args.weights else OneShotNet(NetworkConfig(form=args.form)).eval()
+    args = parser.parse_args(argv)
+    if args.weights:
+        net, _ = load_network(weights_file(args.weights, suffix=".safetensors"))
+    else:
+        net = OneShotNet(NetworkConfig(form=args.form)).eval()
     shapes, macs = measure(net, args.side, args.faces)
     table = Table(title=f"one picture of {args.side}x{args.side} with {args.faces} face(s)")
     for title in ("part", "parameters", "million multiply-adds", "output"):
@@ -80,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
