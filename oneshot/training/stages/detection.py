@@ -130,7 +130,7 @@ class DetectionStage:
                 config.corrections,
                 rng,
             )
-            for views, truth in self.any_way(step, rng):
+            for views, truth in self.any_way(step, rng) if config.network.direction else ():
                 for name, value in crop_landmarks(net, views, truth, config.corrections, rng).items():
                     losses[f"crop_{name}"] = losses.get(f"crop_{name}", 0) + value / len(config.canvases)
         return {name: config.weight_landmarks * value for name, value in losses.items()}
