@@ -58,7 +58,7 @@ def tiny(folders: tuple[Path, Path], **changes: object) -> TrainConfig:
     config = TrainConfig(
         data=str(folders[0]),
         models=str(folders[1]),
-        network=NetworkConfig(stem=16, thin=(4, 16), head=16),
+        network=NetworkConfig(stem=16, thin=16, head=16),
         steps=6,
         batch=8,
         warmup=1,

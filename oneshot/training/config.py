@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from oneshot.errors import OneShotError
-from oneshot.models.config import NetworkConfig
+from oneshot.models.config import KINDS, SIZES, NetworkConfig
 from oneshot.models.squeezefaceposenet import FORMS
 from oneshot.models.weights import read_info, shape_in
 from oneshot.training.precision import Precision
@@ -112,16 +112,33 @@ class TrainConfig:
 def load_config(path: Path, overrides: list[str]) -> TrainConfig:
     """The config in a TOML file with `key=value` changes (`network.stem=32` reaches inside).
 
-    With `start`, the network has the shape of those weights but for what is said of it.
+    What is said of the network (`[network]`) changes the shape that `size` names there (one of `SIZES`), or
+    else that of the weights at `start`, or else `BASE`.
 
     Raises:
         OneShotError: no such file, broken TOML, or an unknown key (the nearest known one is named).
     """
     table = read_table(path, overrides)
-    if table.get("start") and table.get("stage") != "distil":
+    said = dict(table.get("network", {}))
+    if size := said.pop("size", None):
+        if size not in SIZES:
+            raise OneShotError(f"network.size={size}: give one of {', '.join(SIZES)}")
+        shape = SIZES[size]
+    elif table.get("start") and table.get("stage") != "distil":
         start = Path(table["start"])
-        table["network"] = shape_in(start, read_info(start)).as_dict() | table.get("network", {})
+        shape = shape_in(start, read_info(start))
+    else:
+        shape = NetworkConfig()
+    table["network"] = _changed(shape.as_dict(), said)
     return from_dict(table)
+
+
+def _changed(shape: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """A network's table with changes; those of its identity head begin anew where they name another kind."""
+    identity = dict(said.get("identity", {}))
+    if identity.get("kind", shape["identity"]["kind"]) == shape["identity"]["kind"]:
+        identity = shape["identity"] | identity
+    return shape | said | {"identity": identity}
 
 
 def read_table(path: Path, overrides: list[str]) -> dict[str, Any]:
@@ -155,13 +172,19 @@ def read_table(path: Path, overrides: list[str]) -> dict[str, Any]:
 def from_dict(table: dict[str, Any]) -> TrainConfig:
     """The config that `asdict` (or TOML) wrote."""
     table = dict(table)
-    network = checked(NetworkConfig, dict(table.pop("network", {})), "network.")
-    return replace(checked(TrainConfig, table), network=network)
+    network = dict(table.pop("network"))
+    identity = dict(network.pop("identity"))
+    kind = identity.pop("kind")
+    if kind not in KINDS:
+        raise OneShotError(f"network.identity.kind={kind}: give one of {', '.join(KINDS)}")
+    head = checked(KINDS[kind], identity, "network.identity.")
+    shape = replace(checked(NetworkConfig, network, "network."), identity=head)
+    return replace(checked(TrainConfig, table), network=shape)
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
     """Plain values, for JSON and the checkpoint."""
-    return asdict(config)
+    return {**asdict(config), "network": config.network.as_dict()}
 
 
 def checked(kind: type[Any], table: dict[str, Any], prefix: str = "") -> Any:

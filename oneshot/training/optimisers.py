@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from oneshot.models.network import OneShotNet
 from oneshot.training.config import TrainConfig
 
 MOMENTUM = 0.95
@@ -65,9 +66,9 @@ class Muon(torch.optim.Optimizer):
 def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon for what mixes channels where the config says so; no decay on biases and norms."""
     detection = ("head.", *(f"backbone.fire{number}" for number in range(4, 10)))
-    if config.stage == "detection" and config.network.stem_bridge:
+    if config.stage == "detection" and isinstance(net, OneShotNet) and not net.identity.reads_coarse:
         detection = (*detection, "thin4.", "direction.", "refinement.")
-    deep = ("deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
+    deep = ("identity.deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
     trunk = ("backbone.stem.", "backbone.fire") if config.freeze_trunk else ()
     parts = {"deep": deep, "detection": detection, "trunk": trunk}
     rates = {"front": config.lr, "deep": config.lr_deep, "detection": config.lr_head, "trunk": 0.0}

@@ -89,8 +89,8 @@ class DetectionStage:
         images = batch.images.to(self.device).float().contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.config.precision):
             maps = net.backbone(images)
-            raw = net.detect(maps)
-            taught = self.teacher.detect(self.teacher.backbone(images)) if self.teacher else None
+            raw = net.head(maps)
+            taught = self.teacher.head(self.teacher.backbone(images)) if self.teacher else None
         sizes = level_sizes(images.shape[2], images.shape[3])
         assignment = assign(targets.boxes, targets.valid, targets.ignore, targets.ignore_valid, sizes)
         return Seen(images, targets, maps, raw, taught, assignment)
@@ -113,16 +113,15 @@ class DetectionStage:
         return {**self.judge(seen), **self.place(net, step, seen)}
 
     def place(self, net: OneShotNet, step: int, seen: Seen) -> dict[str, Tensor]:
-        """Weighted losses of directions and corrections, where the samples serve landmarks alone."""
+        """Weighted losses of directions and corrections, where stride 4 serves landmarks alone."""
         config = self.config
-        if not config.network.stem_bridge:
+        if net.identity.reads_coarse:
             return {}
         rng = torch.Generator().manual_seed((config.seed << 32) + 2**30 + step)
         with autocast(self.device, config.precision):
-            thin = net.thinned(*seen.maps[:3])
             losses = scene_landmarks(
                 net,
-                thin,
+                net.sampled(seen.maps).coarse,
                 seen.raw,
                 seen.targets,
                 seen.assignment,
@@ -130,7 +129,7 @@ class DetectionStage:
                 config.corrections,
                 rng,
             )
-            for views, truth in self.any_way(step, rng):
+            for views, truth in self.any_way(step, rng) if config.network.direction else ():
                 for name, value in crop_landmarks(net, views, truth, config.corrections, rng).items():
                     losses[f"crop_{name}"] = losses.get(f"crop_{name}", 0) + value / len(config.canvases)
         return {name: config.weight_landmarks * value for name, value in losses.items()}

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oneshot.errors import OneShotError
+from oneshot.models.config import CellIdentity
 from oneshot.models.edgeface import EDGEFACE
 from oneshot.models.network import OneShotNet
 from oneshot.models.recogniser import EMBEDDING
-from oneshot.models.sampling import Template
+from oneshot.models.sampling import SampledMap
 from oneshot.training.config import TrainConfig
 from oneshot.training.data.crops import Crops, load_crops, split_by_person
 from oneshot.training.data.views import CROP_SCALE, jitter_landmarks, make_views
@@ -49,11 +50,12 @@ class IdentityStage:
                 "lower batch or add crops"
             )
         self.pixels = self.train.pixels.to(self.device)
-        recogniser = config.network.recogniser
-        state = load_state(Path(config.models) / EDGEFACE[recogniser].file)
-        self.teacher = Teacher(state, config.network.fine_blocks, recogniser).to(self.device)
+        shape = config.network.identity
+        state = load_state(Path(config.models) / EDGEFACE[shape.recogniser].file)
+        fine_blocks = 0 if isinstance(shape, CellIdentity) else shape.fine_blocks
+        self.teacher = Teacher(state, fine_blocks, shape.recogniser).to(self.device)
         self.teacher.to(memory_format=torch.channels_last)
-        self.template = Template().to(self.device)
+        self.template = self.teacher.grid.landmarks
         people = int(self.train.identity.max()) + 1 if config.weight_margin else 0
         centres = torch.randn(people, EMBEDDING, generator=torch.Generator().manual_seed(1))
         self.centres = nn.Parameter(centres.to(self.device))
@@ -105,43 +107,38 @@ class IdentityStage:
         views = list(self.views(rows, rng))
         target = self.sharpened(rows, self.teach(torch.cat([self.teacher.crop(*view) for view in views])))
         samples, aligned_all, refined_all, truth_all = [], [], [], []
-        outputs: list[Tensor] = []
         own = config.own_landmarks if step >= config.own_landmarks_from * config.steps else 0.0
         # One autocast for all: it keeps the weights' bfloat16 copies until it ends.
         with autocast(self.device, self.config.precision):
             for images, truth in views:
                 images = images.contiguous(memory_format=torch.channels_last)
-                thin = net.sampled_maps(images)
-                noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
+                sampled = net.sampled_of(images)
+                coarse = sampled.coarse
                 # Alone, identity has the maps that it reads to itself, which is a twentieth faster; stage 3
-                # shapes them for the landmarks, too, and a stem bridge leaves stride 4 to nobody else.
-                shared = config.stage == "joint" or config.network.stem_bridge
-                own_maps = thin if shared else tuple(m.detach() for m in thin)
-                corrections = refinements(net, own_maps, noisy, config.corrections)
+                # shapes them for the landmarks, too, and so does stage 1 where identity does not read them.
+                if net.identity.reads_coarse and config.stage != "joint":
+                    coarse = coarse._replace(map=coarse.map.detach())
+                noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
+                corrections = refinements(net, coarse, noisy, config.corrections)
                 near = jitter_landmarks(truth, rng, 0.05, 0.03)
                 chosen = (torch.rand(len(truth), 1, 1, generator=rng) < own).to(self.device)
                 landmarks = torch.where(chosen, corrections[-1].detach(), near)
-                if config.network.form == "cell":
-                    outputs.append(net.embed((*thin, *net.backbone(images)[3:]), landmarks))
-                else:
-                    samples.append(net.samples(thin, landmarks))
+                samples.append(net.identity.samples(sampled, landmarks))
                 aligned_all.append(landmarks)
                 refined_all.extend(corrections)
                 truth_all.extend([truth] * len(corrections))
             losses: dict[str, Tensor] = {}
             # The bridge's batch-norms see all sizes of face at once, as at run time.
-            if config.network.form == "aligned":
-                features, embedding = self.finish(net, *(torch.cat(s) for s in zip(*samples, strict=True)))
+            features, embedding = self.finish(net, *(torch.cat(s) for s in zip(*samples, strict=True)))
+            if net.identity.hinted:
                 # Hints of the crop as it is aligned here: samples of one place do not tell of another.
                 seen = zip(views, aligned_all, strict=True)
                 crops = torch.cat([self.teacher.crop(images, landmarks) for (images, _), landmarks in seen])
                 losses["hint"] = config.weight_hint * hint_loss(features, self.teacher.hints(crops))
-            else:
-                embedding = torch.cat(outputs)
         losses["cosine"] = config.weight_cosine * cosine_loss(embedding, target)
         losses["pairs"] = config.weight_pairs * pairs_loss(embedding, target)
         losses["landmarks"] = config.weight_landmarks * landmark_loss(
-            torch.cat(refined_all), torch.cat(truth_all), self.template.landmarks
+            torch.cat(refined_all), torch.cat(truth_all), self.template
         )
         if config.weight_margin:
             labels = self.train.identity[rows].to(self.device)
@@ -179,13 +176,11 @@ class IdentityStage:
             for views, truth in self.held_views(scale):
                 with autocast(self.device, self.config.precision):
                     target = self.teach(self.teacher.crop(views, truth))
-                    maps = net.backbone(views.contiguous(memory_format=torch.channels_last))
-                    thin = net.thinned(*maps[:3])
-                    sampled = (*thin, *maps[3:])
-                    given = net.embed(sampled, truth)
+                    sampled = net.sampled_of(views.contiguous(memory_format=torch.channels_last))
+                    given = net.identity(sampled, truth)
                     noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
-                    refined = refinements(net, thin, noisy, net.config.refinements)[-1]
-                    own = net.embed(sampled, refined)
+                    refined = refinements(net, sampled.coarse, noisy, net.config.refinements)[-1]
+                    own = net.identity(sampled, refined)
                 parts.append((given, own, target, alignment_error(refined, truth)))
             given, own, target, error = (torch.cat(p).cpu() for p in zip(*parts, strict=True))
             figures[f"cosine_{name}"] = float((given * target).sum(1).mean())
@@ -196,17 +191,17 @@ class IdentityStage:
         return figures
 
 
-def finish(net: OneShotNet, fine: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
-    """Samples to the bridge's features and the embeddings (N, 1000), L2-normalised, float32."""
-    features = net.bridge(fine, coarse)
-    return features, F.normalize(net.deep(features).float(), dim=1)
+def finish(net: OneShotNet, *samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Samples to the identity head's features and the embeddings (N, 1000), L2-normalised, float32."""
+    features = net.identity.features(*samples)
+    return features, net.identity.embed(features)
 
 
-def refinements(net: OneShotNet, thin: tuple[Tensor, ...], landmarks: Tensor, times: int) -> list[Tensor]:
+def refinements(net: OneShotNet, coarse: SampledMap, landmarks: Tensor, times: int) -> list[Tensor]:
     """Landmarks (N, 5, 2) after each of so many corrections; none learns through the one before it."""
     corrections = [landmarks]
     for _ in range(times):
-        corrections.append(net.refine(thin, corrections[-1].detach()))
+        corrections.append(net.refinement(coarse, corrections[-1].detach()))
     return corrections[1:]
 
 

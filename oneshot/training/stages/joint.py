@@ -51,24 +51,22 @@ class JointStage:
         near = (coarse - truth).norm(dim=2).mean(1) < 0.8 * spread
         coarse = torch.where(near.view(-1, 1, 1), coarse, jittered)
         with autocast(self.device, self.config.precision):
-            thin = net.thinned(*seen.maps[:3])
-            corrections = refinements(net, thin, coarse, config.corrections)
+            sampled = net.sampled(seen.maps)
+            corrections = refinements(net, sampled.coarse, coarse, config.corrections)
             refined = corrections[-1]
             views = seen.images.repeat_interleave(config.scene_faces, 0)[chosen]
             teacher = self.identity.teacher
             target = self.identity.teach(teacher.crop(views, truth[chosen]))
-            if config.network.form == "aligned":
-                fine, rough = net.samples(thin, refined.detach())
-                features, embedding = finish(net, fine[chosen], rough[chosen])
+            samples = net.identity.samples(sampled, refined.detach())
+            features, embedding = finish(net, *(part[chosen] for part in samples))
+            if net.identity.hinted:
                 hint = teacher.hints(teacher.crop(views, refined[chosen].detach()))
                 losses["scene_hint"] = config.weight_hint * 0.5 * hint_loss(features, hint)
-            else:
-                embedding = net.embed((*thin, *seen.maps[3:]), refined.detach())[chosen]
         losses["scene_cosine"] = config.weight_cosine * 0.5 * cosine_loss(embedding, target)
         losses["scene_landmarks"] = config.weight_landmarks * landmark_loss(
             torch.cat([corrected[chosen] for corrected in corrections]),
             truth[chosen].repeat(len(corrections), 1, 1),
-            self.identity.template.landmarks,
+            self.identity.template,
         )
         return losses
 

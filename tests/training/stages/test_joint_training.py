@@ -67,26 +67,35 @@ def fresh(config: TrainConfig) -> OneShotNet:
     return start_network(config.network, Path(config.models), None)
 
 
+@torch.no_grad()
+def mean_losses(stage: DetectionStage, net: OneShotNet, steps: int = 8) -> dict[str, float]:
+    """Of several steps: faces of two scenes alone may lie any way, small or large."""
+    found = [stage.losses(net.train(), step) for step in range(steps)]
+    return {name: sum(float(losses[name]) for losses in found) / steps for name in found[0]}
+
+
 def test_detection_learns_while_the_trunk_stays(scenes: tuple[Path, Path], tmp_path: Path) -> None:
     config = with_scenes(scenes, stage="detection", steps=80, lr=0.0, lr_deep=0.0, lr_head=1e-2, warmup=5)
     stage, net = DetectionStage(config), fresh(config)
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    with torch.no_grad():
-        first = stage.losses(net.train(), 0)
+    first = mean_losses(stage, net)
     loop.train(config, stage, net, tmp_path, False, QUIET)
-    learning = ("head.", *(f"backbone.fire{n}" for n in range(4, 10)))
+    # Stride 4 is sampled for landmarks alone, so that what places them may learn.
+    learning = ("head.", "thin4.", "refinement.", *(f"backbone.fire{n}" for n in range(4, 10)))
     for name, value in net.state_dict().items():
         if not name.startswith(learning):
             assert torch.equal(value, before[name]), name
-    with torch.no_grad():
-        last = stage.losses(net.train(), 0)
+    last = mean_losses(stage, net)
     for name in ("detection_box", "detection_iou", "detection_landmarks"):
-        assert float(last[name]) < 0.95 * float(first[name]), name
+        assert last[name] < 0.95 * first[name], (first, last)
     assert set(stage.evaluate(net.eval())) == {
         "ap50",
         "best_f1",
         "best_f1_threshold",
         "coarse_landmark_error",
+        "landmark_error",
+        "undecided",
+        "misread",
     }
 
 
