@@ -223,7 +223,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             results["steps"] = args.steps or steps_in(args.minutes, config, IdentityStage(config, crops))
             write_json(args.out / "results.json", results)
         steps = results["steps"]
-        config = replace(config, steps=steps, evaluate_every=steps, warmup=min(config.warmup, steps // 5 + 1))
+        optimiser = replace(config.optimiser, warmup=min(config.optimiser.warmup, steps // 5 + 1))
+        config = replace(config, steps=steps, evaluate_every=steps, optimiser=optimiser)
         for name in waiting:
             CONSOLE.rule(f"{name}: {steps} steps")
             own = replace(config, network=VARIANTS[name])

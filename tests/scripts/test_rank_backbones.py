@@ -91,8 +91,9 @@ def test_a_cut_off_ranking_goes_on(
     monkeypatch.setattr(
         rank, "export_onnx", lambda net, path, info: path.write_bytes(default_weights().read_bytes())
     )
-    settings = [f"data={folders[0]}", f"models={folders[1]}", "batch=8", "canvases=[64, 96]"]
-    settings.append("scales=[[0.4, 0.5], [0.6, 0.8]]")
+    settings = [f"data={folders[0]}", f"models={folders[1]}", "identity.batch=8"]
+    settings.append("identity.canvases=[64, 96]")
+    settings.append("identity.scales=[[0.4, 0.5], [0.6, 0.8]]")
     command = ["--out", str(tmp_path), "--rounds", "1", "--variants"]
     assert rank.main([*command, "base", "--steps", "2", *settings]) == 0
     first = json.loads((tmp_path / "results.json").read_text())
@@ -127,7 +128,7 @@ def test_every_variant_is_taught_where_its_own_deep_half_begins(
         raise OneShotError("seen")
 
     monkeypatch.setattr(rank, "train", spy)
-    settings = [f"data={folders[0]}", f"models={folders[1]}", "batch=8"]
+    settings = [f"data={folders[0]}", f"models={folders[1]}", "identity.batch=8"]
     for name in ("hints-later", "hints-14x14", "base"):
         rank.main(["--out", str(tmp_path / name), "--variants", name, "--steps", "2", *settings])
     # With all the teacher's blocks and its own features, a fresh deep half is the teacher.

@@ -23,7 +23,7 @@ def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
     ("args", "sentence"),
     [
         (["none.toml"], "none.toml: no such config"),
-        (["scripts/configs/identity.toml", "bach=3"], "the nearest known one is batch"),
+        (["scripts/configs/identity.toml", "identity.bach=3"], "the nearest known one is identity.batch"),
         (["scripts/configs/identity.toml", "--resume", "nowhere", "models=nowhere"], "no"),
         (["scripts/configs/joint.toml", "start=none.safetensors"], "no such weights file"),
         (["scripts/configs/identity.toml", "models=/nowhere"], "/nowhere/squeezenet1_1_imagenet.safetensors"),

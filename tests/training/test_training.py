@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import QUIET, folders, tiny
+from tiny_training import QUIET, changed, folders, tiny
 from torch import nn
 
 from oneshot.errors import OneShotError
@@ -18,7 +18,7 @@ from oneshot.models.network import OneShotNet
 from oneshot.models.squeezefaceposenet import FORMS, SqueezeFacePoseNet
 from oneshot.models.weights import load_squeezefaceposenet, name_in_file, save_weights
 from oneshot.training import loop, optimisers, precision
-from oneshot.training.config import TrainConfig, from_dict, load_config, to_dict
+from oneshot.training.config import OptimiserConfig, TrainConfig, from_dict, load_config, to_dict
 from oneshot.training.data.crops import Crops, load_crops, split_by_person
 from oneshot.training.ema import refresh_statistics
 from oneshot.training.optimisers import Muon, orthogonal
@@ -61,7 +61,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(
         return stage_losses(self, net, step)
 
     # A checkpoint after every step, and a kill in the fifth.
-    cut = replace(config, checkpoint_minutes=0.0)
+    cut = changed(config, checkpoint_minutes=0.0)
     with monkeypatch.context() as patch, pytest.raises(StopError):
         patch.setattr(IdentityStage, "losses", stopping)
         run(cut, tmp_path / "cut")
@@ -175,7 +175,7 @@ def test_squeezefaceposenet_learns_the_teachers_similarities(
 ) -> None:
     changes = {
         "stage": "distil",
-        "squeezefaceposenet": "dwc+gdc",
+        "form": "dwc+gdc",
         "lr_deep": 3e-3,
         # At four times this rate thirty steps end anywhere, as rounding has it (with one thread or several).
         "muon_deep": 2.0,
@@ -211,14 +211,14 @@ def test_half_of_what_squeezefaceposenet_sees_together_are_four_of_a_person(
 
 
 def test_fewer_crops_than_a_batch_are_refused(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(OneShotError, match="24 crops to train on, fewer than batch=25; lower batch"):
+    with pytest.raises(OneShotError, match=r"24 crops to train on, fewer than identity\.batch=25; lower it"):
         IdentityStage(tiny(folders, batch=25))
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"squeezefaceposenet": "round"}, "squeezefaceposenet=round: not one of plain, gdc"),
+        ({"form": "round"}, "distil.form=round: not one of plain, gdc"),
         ({"precision": "fp8"}, "precision=fp8: not one of auto, bf16, fp32"),
         ({"stage": "both"}, "stage=both: not one of identity, detection"),
     ],
@@ -334,12 +334,12 @@ def test_muon_takes_what_mixes_channels_outside_the_deep_half(folders: tuple[Pat
     depthwise = [n for n, p in net.named_parameters() if p.ndim == 4 and p.shape[1] == 1]
     assert depthwise and not mine.keys() & set(depthwise)
     with_deep = optimisers.optimisers(
-        net, nn.Parameter(torch.empty(0, 8)), replace(config, muon_deep=3.0, lr_deep=2e-4)
+        net, nn.Parameter(torch.empty(0, 8)), changed(config, muon_deep=3.0, lr_deep=2e-4)
     )[1]
     rates = {name_of[p]: group["rate"] for group in with_deep.param_groups for p in group["params"]}
     assert rates == mine | {n: pytest.approx(6e-4) for n in rates if n.startswith("identity.deep.")}
     assert "identity.deep.out.weight" in rates and not rates.keys() & set(depthwise)
-    assert len(optimisers.optimisers(net, nn.Parameter(torch.empty(0, 8)), replace(config, muon=0.0))) == 1
+    assert len(optimisers.optimisers(net, nn.Parameter(torch.empty(0, 8)), changed(config, muon=0.0))) == 1
 
 
 def test_another_config_cannot_resume(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ def test_averaged_weights_get_statistics_of_their_own() -> None:
 
 
 def test_the_rate_warms_up_waits_and_falls() -> None:
-    config = TrainConfig(steps=100, warmup=10, freeze_deep=0.5)
+    config = TrainConfig(steps=100, optimiser=OptimiserConfig(warmup=10, freeze_deep=0.5))
     assert optimisers.rate_factor(0, config, "front") == pytest.approx(0.1, abs=0.01)
     assert optimisers.rate_factor(10, config, "front") > 0.9
     assert optimisers.rate_factor(99, config, "front") < 0.01
@@ -392,9 +392,9 @@ def test_an_unknown_setting_names_the_nearest(tmp_path: Path) -> None:
         load_config(path, ["network.identity.kind=fire"])
     with pytest.raises(OneShotError, match=r"network\.size=huge: give one of base, large, nano"):
         load_config(path, ["network.size=huge"])
-    config = load_config(path, ["steps=7", "network.identity.kind=cell", "canvases=[64,96]"])
+    config = load_config(path, ["steps=7", "network.identity.kind=cell", "identity.canvases=[64,96]"])
     assert (config.steps, config.network) == (7, NetworkConfig(stem=16, identity=CellIdentity()))
-    assert config.canvases == (64, 96)
+    assert config.identity.canvases == (64, 96)
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
 
 
@@ -407,6 +407,18 @@ def test_what_is_not_said_of_the_shape_is_as_in_the_weights_to_start_from(tmp_pa
     assert config.network == replace(given, identity=PictureIdentity(linear=2, deep_blocks=1))
     config = load_config(path, ["network.identity.kind=maps", "network.identity.deep_blocks=1"])
     assert config.network == replace(given, identity=MapsIdentity(deep_blocks=1))
+
+
+def test_a_table_that_the_stage_does_not_have_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('stage = "detection"\n[identity]\nbatch = 3')
+    with pytest.raises(OneShotError, match=r"\[identity\] means nothing in stage detection; leave it out"):
+        load_config(path, [])
+    path.write_text('stage = "joint"\n[identity]\nbatch = 3\n[detection]\nscenes = 2')
+    config = load_config(path, ["optimiser.lr=0.5"])
+    assert (config.identity.batch, config.detection.scenes, config.optimiser.lr) == (3, 2, 0.5)
+    with pytest.raises(OneShotError, match=r"identity\.bach; the nearest known one is identity\.batch"):
+        load_config(path, ["identity.bach=5"])
 
 
 def test_a_size_is_named_and_changed(tmp_path: Path) -> None:

@@ -3,14 +3,13 @@
 import io
 import json
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from tiny_training import QUIET, folders, tiny
+from tiny_training import QUIET, changed, folders, tiny
 
 from oneshot.models.network import OneShotNet
 from oneshot.models.weights import save_weights
@@ -58,8 +57,8 @@ def _add(tar: tarfile.TarFile, name: str, picture: np.ndarray) -> None:
 
 
 def with_scenes(scenes: tuple[Path, Path], **changes: object) -> TrainConfig:
-    config = tiny(scenes, scenes=2, scene_sides=(96, 128), evaluate_every=1000)
-    return replace(config, **changes)  # type: ignore[arg-type]
+    config = tiny(scenes, scenes=2, sides=(96, 128), evaluate_every=1000)
+    return changed(config, **changes)
 
 
 def fresh(config: TrainConfig) -> OneShotNet:
@@ -113,7 +112,7 @@ def test_a_head_that_is_imitated_adds_its_losses(scenes: tuple[Path, Path], tmp_
         plain = DetectionStage(config).losses(net, 0)
         for name in ("same", "other"):
             path = str(tmp_path / f"{name}.safetensors")
-            losses = DetectionStage(replace(config, head_teacher=path)).losses(net, 0)
+            losses = DetectionStage(changed(config, teacher=path)).losses(net, 0)
             assert {k: v for k, v in losses.items() if k in plain} == plain
             added = {k: float(v) for k, v in losses.items() if k not in plain}
             assert set(added) == {f"imitation_{part}" for part in ("confidence", "box", "landmarks")}
