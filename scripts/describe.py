@@ -1,8 +1,8 @@
 """Parameters, multiply-adds and output shapes of every part of the network."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import torch
 from rich.console import Console
@@ -10,13 +10,13 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from oneshot.models.config import Form, NetworkConfig
+from oneshot.models.config import SIZES, CellIdentity
 from oneshot.models.network import OneShotNet
-from oneshot.models.one_pass import decode, describe
 from oneshot.models.weights import load_network
 
 PARTS = [f"backbone.{part}" for part in ("stem", "linear", *(f"fire{i}" for i in range(2, 10)))]
-PARTS += ["head", "thin2", "thin4", "refinement", "bridge", "deep", "cell"]
+PARTS += ["head", "thin4", "direction", "refinement"]
+PARTS += [f"identity.{part}" for part in ("thin2", "bridge", "deep", "cell")]
 
 
 def shape_of(output: object) -> str:
@@ -46,9 +46,10 @@ def measure(net: OneShotNet, side: int, faces: int) -> tuple[dict[str, str], dic
         if name in PARTS:
             watch(name, module)
     with torch.no_grad(), counter:
-        _, sampled = decode(net, torch.zeros(1, side, side, 3, dtype=torch.uint8))
-        landmarks = net.template.landmarks.repeat(faces, 1, 1) * (side / 224) + side / 8
-        describe(net, sampled, torch.cat((landmarks.amin(1), landmarks.amax(1)), 1), landmarks)
+        _, sampled = net.dense(torch.zeros(1, 3, side, side))
+        landmarks = net.refinement.grid.landmarks.repeat(faces, 1, 1) * (side / 224) + side / 8
+        boxes = torch.cat((landmarks.amin(1), landmarks.amax(1)), 1)
+        net.identity(sampled, net.place(sampled.coarse, boxes, landmarks)[0])
     return shapes, macs
 
 
@@ -58,14 +59,15 @@ def parameters(module: nn.Module) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, help=".safetensors file; default: a fresh default network")
+    parser.add_argument("--weights", type=Path, help=".safetensors file; default: a fresh network of --size")
     parser.add_argument(
         "--side", type=int, default=320, help="pixels of the square picture, a multiple of 32"
     )
     parser.add_argument("--faces", type=int, default=1, help="faces in it")
-    parser.add_argument("--form", choices=get_args(Form), default="aligned")
+    sizes = SIZES | {"cell": replace(SIZES["base"], identity=CellIdentity())}
+    parser.add_argument("--size", choices=sizes, default="base")
     args = parser.parse_args()
-    net = load_network(args.weights)[0] if args.weights else OneShotNet(NetworkConfig(form=args.form)).eval()
+    net = load_network(args.weights)[0] if args.weights else OneShotNet(sizes[args.size]).eval()
     shapes, macs = measure(net, args.side, args.faces)
     table = Table(title=f"one picture of {args.side}x{args.side} with {args.faces} face(s)")
     for title in ("part", "parameters", "million multiply-adds", "output"):

@@ -45,6 +45,7 @@ from oneshot.inference.mtcnn import SCORE_THRESHOLD, Mtcnn
 from oneshot.inference.predictor import OneShot
 from oneshot.inference.two_stage import TwoStage, two_stage_weights
 from oneshot.media.images import read_image
+from oneshot.models.config import read_config
 from oneshot.types import Detected, Image, Model
 
 HOLD_OUT = 5
@@ -374,7 +375,7 @@ def _comparisons(
     else:
         weights = weights_file(args.weights)
         more["given_landmarks"] = lambda: references.student(weights, args.side, args.min_side, threads)
-        recogniser = network.info["network"]["recogniser"]
+        recogniser = read_config(network.info["network"]).identity.recogniser
     more["teacher"] = lambda: references.teacher(models, threads, recogniser)
     return references.available(more)
 

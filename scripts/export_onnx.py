@@ -50,7 +50,7 @@ def main() -> None:
     net, trained = load_network(args.weights)
     if args.refinements is not None:
         net.config = replace(net.config, refinements=args.refinements)
-    teacher = f"EdgeFace-{net.config.recogniser.upper()}"
+    teacher = f"EdgeFace-{net.config.identity.recogniser.upper()}"
     info = {
         "name": args.name,
         **FACTS,

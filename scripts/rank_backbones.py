@@ -34,7 +34,7 @@ from oneshot.evaluation.report import write_json
 from oneshot.evaluation.timing import timed
 from oneshot.inference.onnx import OnnxBackend
 from oneshot.inference.predictor import IOU_THRESHOLD, SCORE_THRESHOLD
-from oneshot.models.config import NetworkConfig
+from oneshot.models.config import BASE, NANO, CellIdentity, MapsIdentity, PictureIdentity
 from oneshot.models.network import OneShotNet
 from oneshot.models.weights import load_network
 from oneshot.training.checkpoint import NAME
@@ -47,38 +47,28 @@ from oneshot.training.start import start_network
 from oneshot.types import Image
 
 CONFIG = Path(__file__).resolve().parent / "configs" / "identity.toml"
-LATER: dict[str, Any] = {"fine_blocks": 2, "bridge": 96, "thin": (16, 32)}
+PICTURE = PictureIdentity()
+LATER = MapsIdentity(parts=2, fine_width=96, rank=48, deep_blocks=6, fine_blocks=2)
 """Hints at 14x14, which coarser samples serve, too."""
 VARIANTS = {
-    "base": NetworkConfig(),
-    "stem-64": NetworkConfig(stem=64),
-    "stem-16": NetworkConfig(stem=16),
-    "3x3-half": NetworkConfig(share3x3=0.5),
-    "3x3-eighth": NetworkConfig(share3x3=0.125),
-    "cell": NetworkConfig(form="cell", share3x3_top=0.5),
-    "thin-24": NetworkConfig(thin=(4, 24)),
-    "linear-2": NetworkConfig(thin=(2, 32)),
-    "linear-8": NetworkConfig(thin=(8, 32)),
-    "sampled-once": NetworkConfig(fine_parts=1),
-    "blocks-4": NetworkConfig(deep_blocks=4),
-    "blocks-2": NetworkConfig(deep_blocks=2),
-    "hints-14x14": NetworkConfig(**LATER),
-    "hints-later": NetworkConfig(**LATER | {"fine_blocks": 0}),
-    "14x14-rank-full": NetworkConfig(**LATER, bridge_rank=0),
-    "14x14-fine-32": NetworkConfig(**LATER, bridge_fine=32),
-    "small": NetworkConfig(share3x3=0.125, thin=(4, 24), deep_blocks=4),
-    "nano": NetworkConfig(  # scripts/configs/nano.toml's
-        thin=(16, 32),
-        fine_parts=1,
-        share3x3=0.125,
-        squeeze_top=(24, 32, 48),
-        expand_top=(64, 128, 192),
-        bridge=96,
-        bridge_fine=32,
-        bridge_rank=32,
-        deep_blocks=5,
-        fine_blocks=0,
-    ),
+    "base": BASE,
+    "stem-64": replace(BASE, stem=64),
+    "stem-16": replace(BASE, stem=16),
+    "3x3-half": replace(BASE, share3x3=0.5),
+    "3x3-eighth": replace(BASE, share3x3=0.125),
+    "cell": replace(BASE, share3x3_top=0.5, identity=CellIdentity()),
+    "thin-24": replace(BASE, thin=24),
+    "linear-2": replace(BASE, identity=replace(PICTURE, linear=2)),
+    "linear-8": replace(BASE, identity=replace(PICTURE, linear=8)),
+    "sampled-once": replace(BASE, identity=replace(PICTURE, parts=1)),
+    "blocks-4": replace(BASE, identity=replace(PICTURE, deep_blocks=4)),
+    "blocks-2": replace(BASE, identity=replace(PICTURE, deep_blocks=2)),
+    "hints-14x14": replace(BASE, identity=LATER),
+    "hints-later": replace(BASE, identity=replace(LATER, fine_blocks=0)),
+    "14x14-rank-full": replace(BASE, identity=replace(LATER, rank=0)),
+    "14x14-fine-32": replace(BASE, identity=replace(LATER, fine_width=32)),
+    "small": replace(BASE, share3x3=0.125, thin=24, identity=replace(PICTURE, deep_blocks=4)),
+    "nano": NANO,
 }
 FACES = (1, 10)
 SIDE = 320
@@ -233,7 +223,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             results["steps"] = args.steps or steps_in(args.minutes, config, IdentityStage(config, crops))
             write_json(args.out / "results.json", results)
         steps = results["steps"]
-        config = replace(config, steps=steps, evaluate_every=steps, warmup=min(config.warmup, steps // 5 + 1))
+        optimiser = replace(config.optimiser, warmup=min(config.optimiser.warmup, steps // 5 + 1))
+        config = replace(config, steps=steps, evaluate_every=steps, optimiser=optimiser)
         for name in waiting:
             CONSOLE.rule(f"{name}: {steps} steps")
             own = replace(config, network=VARIANTS[name])

@@ -24,10 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("changes", nargs="*", metavar="key=value", help="settings to change, e.g. form=dwc")
     args = parser.parse_intermixed_args(argv)
 
-    from oneshot.training.config import checked, read_table
+    from oneshot.training.config import change, checked, read_table
     from oneshot.training.stages.softmax import SoftmaxConfig, train
 
-    config = checked(SoftmaxConfig, read_table(args.config, args.changes))
+    config = checked(SoftmaxConfig, change(read_table(args.config), args.changes))
     out = args.resume or args.out or Path("runs") / args.config.stem
     console = Console(highlight=False)
     console.print(f"weights: {train(config, out, args.resume is not None, console)}")

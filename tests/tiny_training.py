@@ -14,7 +14,7 @@ from torchvision.models import squeezenet1_1
 
 from oneshot.geometry import ARCFACE_TEMPLATE
 from oneshot.models.config import NetworkConfig
-from oneshot.training.config import TrainConfig
+from oneshot.training.config import KIND_OF, IdentityConfig, OptimiserConfig, TrainConfig
 from oneshot.training.data.views import CROP_SCALE
 
 QUIET = Console(quiet=True)
@@ -58,13 +58,21 @@ def tiny(folders: tuple[Path, Path], **changes: object) -> TrainConfig:
     config = TrainConfig(
         data=str(folders[0]),
         models=str(folders[1]),
-        network=NetworkConfig(stem=16, thin=(4, 16), head=16),
+        network=NetworkConfig(stem=16, thin=16, head=16),
         steps=6,
-        batch=8,
-        warmup=1,
-        canvases=(64, 96),
-        scales=((0.4, 0.5), (0.6, 0.8)),
         evaluate_every=3,
-        freeze_deep=0.5,
+        optimiser=OptimiserConfig(warmup=1, freeze_deep=0.5),
+        identity=IdentityConfig(batch=8, canvases=(64, 96), scales=((0.4, 0.5), (0.6, 0.8))),
     )
-    return replace(config, **changes)  # type: ignore[arg-type]
+    return changed(config, **changes)
+
+
+def changed(config: TrainConfig, **changes: object) -> TrainConfig:
+    """With other settings, each in the first table that has one of the name."""
+    for name, value in changes.items():
+        if hasattr(config, name):
+            config = replace(config, **{name: value})  # type: ignore[arg-type]
+            continue
+        table = next(table for table in KIND_OF if hasattr(getattr(config, table), name))
+        config = replace(config, **{table: replace(getattr(config, table), **{name: value})})
+    return config

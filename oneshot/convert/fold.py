@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from oneshot.models.identity.from_maps import FromMaps
+from oneshot.models.identity.from_picture import FromPicture
 from oneshot.models.network import OneShotNet
+from oneshot.models.recogniser import DeepHalf
 
 
 class Rows(nn.Module):
@@ -113,31 +116,36 @@ def fold(net: OneShotNet) -> OneShotNet:
         if reader is not None:
             _fold_before(reader.norm, reader.thin)
             reader.norm = nn.Identity()
-    if net.config.form == "aligned":
-        bridge: Any = folded.bridge
-        if net.config.stem_bridge:
-            _fold_before(bridge.norm, bridge.linear)
-            bridge.norm = nn.Identity()
-        else:
-            _fold_bridge(bridge)
-        blocks: Any = list(folded.deep.modules())
-        for block in blocks:
-            for name, child in block.named_children():
-                if isinstance(child, nn.GELU):
-                    setattr(block, name, TanhGelu())
-            if getattr(block, "gamma", None) is not None:
-                _scale_rows(block.mlp.fc2, block.gamma)
-                block.gamma, block.mlp = None, Rows(block.mlp)
-            for i, conv in enumerate(getattr(block, "convs", ())):
-                if conv.in_channels % 4:
-                    block.convs[i] = PaddedDepthwise(conv)
-            if getattr(block, "pos_embd", None) is not None:  # only of stage 2
-                block.pos_embd = Positions(block.pos_embd, 14)
-            if getattr(block, "gamma_xca", None) is not None:
-                _scale_rows(block.xca.proj, block.gamma_xca)
-                del block.gamma_xca
-                block.gamma_xca, block.xca = 1.0, Attention(block.xca)
+    identity = folded.identity
+    bridge: Any = getattr(identity, "bridge", None)
+    if isinstance(identity, FromPicture):
+        _fold_before(bridge.norm, bridge.linear)
+        bridge.norm = nn.Identity()
+    if isinstance(identity, FromMaps):
+        _fold_bridge(bridge)
+    if isinstance(identity, FromMaps | FromPicture):
+        _fold_deep(identity.deep)
     return folded
+
+
+def _fold_deep(deep: DeepHalf) -> None:
+    blocks: Any = list(deep.modules())
+    for block in blocks:
+        for name, child in block.named_children():
+            if isinstance(child, nn.GELU):
+                setattr(block, name, TanhGelu())
+        if getattr(block, "gamma", None) is not None:
+            _scale_rows(block.mlp.fc2, block.gamma)
+            block.gamma, block.mlp = None, Rows(block.mlp)
+        for i, conv in enumerate(getattr(block, "convs", ())):
+            if conv.in_channels % 4:
+                block.convs[i] = PaddedDepthwise(conv)
+        if getattr(block, "pos_embd", None) is not None:  # only of stage 2
+            block.pos_embd = Positions(block.pos_embd, 14)
+        if getattr(block, "gamma_xca", None) is not None:
+            _scale_rows(block.xca.proj, block.gamma_xca)
+            del block.gamma_xca
+            block.gamma_xca, block.xca = 1.0, Attention(block.xca)
 
 
 def _fold_bridge(bridge: Any) -> None:

@@ -20,9 +20,10 @@ from oneshot.convert.fold import fold
 from oneshot.convert.rewrites import split_concats, store_half, strip_traces
 from oneshot.files import replacing
 from oneshot.models.boxcode import decode_boxes
+from oneshot.models.cells import coarse_landmarks
 from oneshot.models.network import OneShotNet
-from oneshot.models.one_pass import coarse_landmarks, decode, describe
-from oneshot.models.sampling import Places, places_of
+from oneshot.models.sampling import Places, Sampled, SampledMap, places_of
+from oneshot.models.weights import name_in_file
 
 OPSET = 18
 """The lowest that torch's exporter writes. By ONNX Runtime's kernel tables, DirectML lacks the GridSample and
@@ -39,14 +40,14 @@ class _Dense(nn.Module):
         self.net = net
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        cells, sampled = decode(self.net, images)
-        return *cells, *sampled
+        cells, sampled = self.net.dense(_pixels(images))
+        return *cells, *(each.map for each in _in_a_row(sampled))
 
 
 class _PerFace(nn.Module):
-    def __init__(self, net: OneShotNet):
+    def __init__(self, net: OneShotNet, strides: tuple[int, ...]):
         super().__init__()
-        self.net = net
+        self.net, self.map_strides = net, strides
 
     def forward(
         self,
@@ -56,11 +57,22 @@ class _PerFace(nn.Module):
         slots: Tensor,
         pictures: Tensor,
         columns: Tensor,
-        sampled: tuple[Tensor, ...],
+        maps: tuple[Tensor, ...],
     ) -> tuple[Tensor, Tensor]:
         places = Places(slots, pictures, columns)
-        boxes = decode_boxes(raw[:, :4], points, strides)
-        return describe(self.net, sampled, boxes, coarse_landmarks(raw, points, strides), places)
+        coarse, *own = map(SampledMap, maps, self.map_strides)
+        boxes, landmarks = decode_boxes(raw[:, :4], points, strides), coarse_landmarks(raw, points, strides)
+        landmarks, decided = self.net.place(coarse, boxes, landmarks, places)
+        embeddings = self.net.identity(Sampled(coarse, tuple(own)), landmarks, places)
+        return landmarks, embeddings * decided
+
+
+def _pixels(images: Tensor) -> Tensor:
+    return images.permute(0, 3, 1, 2).float()
+
+
+def _in_a_row(sampled: Sampled) -> tuple[SampledMap, ...]:
+    return sampled.coarse, *sampled.own
 
 
 def export_onnx(
@@ -78,8 +90,8 @@ def export_onnx(
     """
     net = fold(net)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        dense = _torch_export(_Dense(net).eval(), Path(folder) / "dense.onnx", net)
-        faces = _torch_export(_PerFace(net).eval(), Path(folder) / "faces.onnx", net)
+        dense = _torch_export(net, Path(folder) / "dense.onnx", whole=True)
+        faces = _torch_export(net, Path(folder) / "faces.onnx", whole=False)
     if split:
         split_concats(dense)
     model = _join(dense, faces, info)
@@ -91,23 +103,28 @@ def export_onnx(
         onnx.save(model, partial)
 
 
-def _torch_export(module: nn.Module, path: Path, net: OneShotNet) -> onnx.ModelProto:
+def _torch_export(net: OneShotNet, path: Path, whole: bool) -> onnx.ModelProto:
+    """The half that sees whole pictures, or the one that sees faces."""
     # Two pictures, the first with two faces: what is one in the example would be taken for a constant.
     images = torch.zeros(2, 96, 128, 3, dtype=torch.uint8)
-    cells, sampled = decode(net, images)
-    maps = [f"sampled{i}" for i in range(len(sampled))]
+    cells, sampled = net.dense(_pixels(images))
+    tensors, strides = zip(*_in_a_row(sampled), strict=True)
+    maps = [f"sampled{i}" for i in range(len(tensors))]
     batch = torch.export.Dim("batch")
+    module: nn.Module
     args: tuple[Any, ...]
     shapes: Any
-    if isinstance(module, _Dense):
+    if whole:
+        module = _Dense(net)
         rows, columns = (32 * torch.export.Dim(n, min=2, max=1000) for n in ("rows", "columns"))
         args, shapes = (images,), ({0: batch, 1: rows, 2: columns},)
         inputs, outputs = ["image"], ["boxes", "scores", *PER_CELL, *maps]
     else:
+        module = _PerFace(net, strides)
         auto = torch.export.Dim.DYNAMIC
         faces = {0: torch.export.Dim("faces")}
         places = places_of(torch.tensor([0, 0, 1]), 2)
-        args = (cells.raw[0, :3], cells.points[:3], cells.strides[:3], *places, sampled)
+        args = (cells.raw[0, :3], cells.points[:3], cells.strides[:3], *places, tensors)
         slots = {0: batch, 1: torch.export.Dim("most")}
         shapes = (
             faces,
@@ -116,12 +133,12 @@ def _torch_export(module: nn.Module, path: Path, net: OneShotNet) -> onnx.ModelP
             slots,
             faces,
             faces,
-            tuple({0: batch, 2: auto, 3: auto} for _ in sampled),
+            tuple({0: batch, 2: auto, 3: auto} for _ in tensors),
         )
         inputs = [*(f"kept_{name}" for name in PER_CELL), *PLACES, *maps]
         outputs = ["landmarks", "embeddings"]
     program = torch.onnx.export(
-        module,
+        module.eval(),
         args,
         dynamo=True,
         opset_version=OPSET,
@@ -132,7 +149,20 @@ def _torch_export(module: nn.Module, path: Path, net: OneShotNet) -> onnx.ModelP
     )
     assert program is not None
     program.save(path)
-    return onnx.load(path)
+    model = onnx.load(path)
+    _name_as_in_files(model.graph)
+    return model
+
+
+def _name_as_in_files(graph: onnx.GraphProto) -> None:
+    for tensor in graph.initializer:
+        tensor.name = _in_file(tensor.name)
+    for node in graph.node:
+        node.input[:] = [_in_file(name) for name in node.input]
+
+
+def _in_file(name: str) -> str:
+    return f"net.{name_in_file(name[4:])}" if name.startswith("net.") else name
 
 
 def _join(dense: onnx.ModelProto, faces: onnx.ModelProto, info: dict[str, Any]) -> onnx.ModelProto:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oneshot.models.one_pass import one_pass
 from oneshot.models.squeezefaceposenet import DESCRIPTOR, SqueezeFacePoseNet
 from oneshot.models.weights import load_network
 
@@ -33,6 +32,7 @@ class TorchBackend:
         self.net = net
         self.info: dict[str, Any] = info
 
+    @torch.inference_mode()
     def run(
         self,
         image: NDArray[np.uint8],
@@ -42,16 +42,20 @@ class TorchBackend:
         embed: bool = True,
     ) -> tuple[Array, Array, Array, Array, NDArray[np.int64]]:
         """As `Backend.run`."""
-        out = one_pass(self.net, torch.from_numpy(image), score_threshold, iou_threshold, max_faces, embed)
+        out = self.net(_pixels(image), score_threshold, iou_threshold, max_faces, embed)
         boxes, scores, landmarks, embeddings, images = (t.numpy() for t in out)
         return boxes, scores, landmarks, embeddings, images
 
     @torch.inference_mode()
     def embed(self, image: NDArray[np.uint8], landmarks: Array) -> Array:
         """Embeddings (N, 1000) of faces in (1, H, W, 3) uint8 RGB, aligned by given landmarks (N, 5, 2)."""
-        maps = self.net.backbone(torch.from_numpy(image).permute(0, 3, 1, 2).float())
-        sampled = (*self.net.thinned(*maps[:3]), *maps[3:])
-        return self.net.embed(sampled, torch.from_numpy(np.asarray(landmarks, np.float32))).numpy()
+        sampled = self.net.sampled_of(_pixels(image))
+        return self.net.identity(sampled, torch.from_numpy(np.asarray(landmarks, np.float32))).numpy()
+
+
+def _pixels(image: NDArray[np.uint8]) -> torch.Tensor:
+    """(B, H, W, 3) as networks take it: (B, 3, H, W) float32."""
+    return torch.from_numpy(image).permute(0, 3, 1, 2).float()
 
 
 def as_onnx(net: torch.nn.Module, crops: torch.Tensor) -> bytes:

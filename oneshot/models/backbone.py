@@ -13,18 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from oneshot.models.config import EXPAND_TOP, SQUEEZE_TOP
+
 SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)
 EXPAND = (64, 64, 128, 128, 192, 192, 256, 256)
-SQUEEZE_TOP = (32, 48, 64)
-EXPAND_TOP = (128, 192, 256)
-"""Of fire4 to fire9 in pairs, as `Backbone` takes them."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Maps(NamedTuple):
-    """Feature maps of one batch, (B, C, H/stride, W/stride) each; `s8` to `s32` serve detection only.
+    """Feature maps of one batch, (B, C, H/stride, W/stride) each.
 
     `s1` are the images as they came; `s2` is what the linear filters make, where there are some, and else
     the stem's output.
@@ -119,16 +118,18 @@ class Backbone(nn.Module):
         x = images - self.mean
         return x if self.std is None else x / self.std  # export makes it part of their weights
 
-    def fine(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """RGB images (B, 3, H, W), values 0..255, to the maps at strides 2 and 4."""
+    def forward(self, images: Tensor, top: bool = True) -> Maps:
+        """RGB images (B, 3, H, W), values 0..255, H and W multiples of 32.
+
+        Without `top` the maps at strides 8 to 32 are not made, and empty.
+        """
         x = self.normalised(images)
         s2 = F.relu(self.stem(x))
         s4 = self.fire3(self.fire2(F.max_pool2d(s2, 2)))
-        return s2 if self.linear is None else self.linear(x), s4
-
-    def forward(self, images: Tensor) -> Maps:
-        """RGB images (B, 3, H, W), values 0..255, H and W multiples of 32."""
-        s2, s4 = self.fine(images)
+        if self.linear is not None:
+            s2 = self.linear(x)
+        if not top:
+            return Maps(images, s2, s4, *(s4.new_empty(0) for _ in range(3)))
         s8 = self.fire5(self.fire4(F.max_pool2d(s4, 2)))
         s16 = self.fire7(self.fire6(F.max_pool2d(s8, 2)))
         s32 = self.fire9(self.fire8(F.max_pool2d(s16, 2)))

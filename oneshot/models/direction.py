@@ -10,6 +10,9 @@ import math
 import torch
 from torch import Tensor
 
+from oneshot.models.refinement import GridReader
+from oneshot.models.sampling import Places, SampledMap, apply_similarity, template_to_image
+
 DIRECTIONS = 8
 DECIDED = 0.75
 """Least length of a decided direction's vector. Two neighbours alike give 0.92, opposite ones 0."""
@@ -20,6 +23,37 @@ AGREES = math.cos(math.radians(50))
 
 BOX_SIDE = 4.07
 """Square root of a box's area over the root mean square distance of the five landmarks from their centre."""
+
+
+class Direction(GridReader):
+    """Which way up a face is, and with it where its landmarks' corrections start."""
+
+    def __init__(self, inputs: int):
+        super().__init__(inputs, DIRECTIONS)
+
+    def forward(
+        self, coarse: SampledMap, boxes: Tensor, landmarks: Tensor, places: Places | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes (N, 4) and landmarks (N, 5, 2), pixels, to landmarks from which corrections start, and which
+        faces' directions are sure (N,)."""
+        return self.turn(boxes, landmarks, vector_of(self.logits(coarse, boxes, places)))
+
+    def logits(self, coarse: SampledMap, boxes: Tensor, places: Places | None = None) -> Tensor:
+        """(N, DIRECTIONS) of the faces in boxes (N, 4), pixels."""
+        return self.read(coarse, upright(boxes, self.grid.landmarks), places)
+
+    def turn(self, boxes: Tensor, landmarks: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, by the faces' directions (N, 2), shorter than 1 where they are in doubt.
+
+        Coarse landmarks that are turned otherwise than the face make way for the template in its box.
+        """
+        length = vector.norm(dim=1, keepdim=True)
+        direction = vector / length.clamp(min=1e-6)
+        template = self.grid.landmarks
+        own = direction_of(template_to_image(landmarks, template))
+        agree = (own * direction).sum(1) > AGREES
+        instead = apply_similarity(turned(boxes, template, direction), template)
+        return torch.where(agree.view(-1, 1, 1), landmarks, instead), length[:, 0] > DECIDED
 
 
 def upright(boxes: Tensor, template: Tensor) -> Tensor:

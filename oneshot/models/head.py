@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from oneshot.models.backbone import Maps
+
 OUTPUTS = 15
 """A cell's channels: 0-3 box code, 4 confidence logit, 5-14 landmarks (x, y)."""
 
@@ -30,7 +32,7 @@ class DetectionHead(nn.Module):
     empty cells do not drown the first steps.
     """
 
-    def __init__(self, widths: tuple[int, int, int], width: int = 64, prior: float = 0.01):
+    def __init__(self, widths: tuple[int, ...], width: int = 64, prior: float = 0.01):
         super().__init__()
         self.lateral = nn.ModuleList(
             nn.Sequential(nn.Conv2d(w, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
@@ -46,9 +48,9 @@ class DetectionHead(nn.Module):
             with torch.no_grad():
                 layer.bias[4] = -math.log((1 - prior) / prior)
 
-    def forward(self, s8: Tensor, s16: Tensor, s32: Tensor) -> list[Tensor]:
-        """Maps (B, C, H/stride, W/stride) to raw outputs (B, 15, H/stride, W/stride), stride 8 first."""
-        p8, p16, p32 = (layer(x) for layer, x in zip(self.lateral, (s8, s16, s32), strict=True))
+    def forward(self, maps: Maps) -> list[Tensor]:
+        """Raw outputs (B, 15, H/s, W/s) at strides 8, 16 and 32; `boxcode` says what they mean."""
+        p8, p16, p32 = (layer(x) for layer, x in zip(self.lateral, maps[3:], strict=True))
         p32 = self.merge[2](p32)
         p16 = self.merge[1](p16 + F.interpolate(p32, scale_factor=2.0, mode="nearest"))
         p8 = self.merge[0](p8 + F.interpolate(p16, scale_factor=2.0, mode="nearest"))

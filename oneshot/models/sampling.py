@@ -7,6 +7,7 @@ since half a pixel is two template pixels on a face of 28 pixels.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -142,18 +143,32 @@ def by_face(sampled: Tensor, places: Places | None) -> Tensor:
     return flat.reshape(-1, maps, cells, cells)
 
 
-def sample(feature_map: Tensor, points: Tensor, stride: int, cells: int) -> Tensor:
+class SampledMap(NamedTuple):
+    """A map that faces are sampled from."""
+
+    map: Tensor  # (B, C, H/stride, W/stride)
+    stride: int  # pixels a cell
+
+
+class Sampled(NamedTuple):
+    """All maps of one batch that faces are sampled from."""
+
+    coarse: SampledMap  # stride 4, which places landmarks
+    own: tuple[SampledMap, ...]  # what identity alone reads
+
+
+def sample(of: SampledMap, points: Tensor, cells: int) -> Tensor:
     """Bilinear samples of a map at image points, K faces an image in one call.
 
     Args:
-        feature_map: (B, C, H, W) at `stride`.
+        of: the map.
         points: (B * K, R * cells, 2) image pixels, faces of one image together.
-        stride: pixels a cell.
         cells: samples in a row; R is as many, or that times the number of `parts_of_cells`.
 
     Returns:
         (B, C, K, R, cells); beyond the map there are zeros.
     """
+    feature_map, stride = of
     batch, channels, height, width = feature_map.shape
     # Long rows of x0, y0, x1, …: pairs alone are slow to multiply by pairs.
     extent = torch.tensor([width, height], dtype=points.dtype, device=points.device) * stride
@@ -171,21 +186,28 @@ def sample(feature_map: Tensor, points: Tensor, stride: int, cells: int) -> Tens
     return out.reshape(batch, channels, -1, points.shape[1] // cells, cells)
 
 
-class Template(nn.Module):
-    """The template's landmarks and sampling grids as buffers that move with the network.
+class Grid(nn.Module):
+    """A sampling grid over the template, and its landmarks: buffers that move with the network.
 
     Args:
-        reach: width of `wide14`, in templates. parts: how many samples a side `fine` has of each cell of 28.
+        cells: of a side. reach: its width, in templates. parts: how many samples a side each cell has.
     """
 
     landmarks: Tensor
-    grid14: Tensor
-    fine: Tensor
-    wide14: Tensor
+    points: Tensor
 
-    def __init__(self, reach: float = 1.25, parts: int = 1):
+    def __init__(self, cells: int, reach: float = 1.0, parts: int = 1):
         super().__init__()
+        self.cells = cells
         self.register_buffer("landmarks", torch.from_numpy(ARCFACE_TEMPLATE.copy()), persistent=False)
-        self.register_buffer("grid14", grid_points(14), persistent=False)
-        self.register_buffer("fine", parts_of_cells(grid_points(28 * parts), parts), persistent=False)
-        self.register_buffer("wide14", grid_points(14, reach), persistent=False)
+        points = parts_of_cells(grid_points(cells * parts, reach), parts)
+        self.register_buffer("points", points, persistent=False)
+
+    def forward(self, maps: Sequence[SampledMap], transform: Tensor, places: Places | None = None) -> Tensor:
+        """Samples (N, F, cells, cells) where transforms (N, 4) lay the grid.
+
+        F is the maps' channels together, times `parts` squared; `transform` as `template_to_image` gives it.
+        """
+        points = apply_similarity(by_slot(transform, places), self.points)
+        sampled = [by_face(sample(each, points, self.cells), places) for each in maps]
+        return torch.cat(sampled, 1) if len(sampled) > 1 else sampled[0]

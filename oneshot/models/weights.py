@@ -9,14 +9,25 @@ from torch import nn
 
 from oneshot.errors import OneShotError
 from oneshot.files import replacing
-from oneshot.models.config import NetworkConfig
+from oneshot.models.config import NetworkConfig, read_config
 from oneshot.models.network import OneShotNet
 from oneshot.models.squeezefaceposenet import Form, SqueezeFacePoseNet
 
 Network = OneShotNet | SqueezeFacePoseNet
 
-RETIRED = (("dwc", False), ("bypass", False), ("deep_relu", False))
-"""Switches that are gone: shipped files still say that they are off."""
+IDENTITY = ("thin2.", "bridge.", "deep.", "cell.")
+"""How the identity head's tensors begin in files. Their names are a format: galleries know a file by the hash
+over names and values, and 8-bit layers are chosen by them."""
+
+
+def name_in_file(name: str) -> str:
+    """The name that a network's tensor has in files."""
+    return name.removeprefix("identity.")
+
+
+def name_in_network(name: str) -> str:
+    """The name that a file's tensor has in the network."""
+    return f"identity.{name}" if name.startswith(IDENTITY) else name
 
 
 def save_weights(path: Path, net: Network, info: dict[str, Any], half: bool = True) -> str:
@@ -30,9 +41,10 @@ def save_weights(path: Path, net: Network, info: dict[str, Any], half: bool = Tr
     """
     from safetensors.torch import save
 
+    named = {name_in_file(name): tensor for name, tensor in net.state_dict().items()}
     state = {
         k: (v.half() if half and v.is_floating_point() and ".running_" not in k else v).contiguous().cpu()
-        for k, v in net.state_dict().items()
+        for k, v in named.items()
     }
     broken = [k for k, v in state.items() if not v.isfinite().all()]
     if broken:
@@ -78,13 +90,9 @@ def shape_in(path: Path, info: dict[str, Any]) -> NetworkConfig:
         raise OneShotError(
             f"{path}: not the one pass's weights; SqueezeFacePoseNet's are for the two-stage path"
         )
-    written = {k: v for k, v in info["network"].items() if (k, v) not in RETIRED}
-    shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in written.items()}
-    if shape.get("thin", ())[2:] == (0,):  # channels sampled at stride 8
-        shape["thin"] = shape["thin"][:2]
     try:
-        return NetworkConfig(**shape)
-    except (TypeError, OneShotError):
+        return read_config(info["network"])
+    except (KeyError, TypeError, ValueError, OneShotError):
         raise OneShotError(
             f"{path}: a network of another version of oneshot; use the weights that came with this one"
         ) from None
@@ -114,6 +122,8 @@ def _fill(net: nn.Module, path: Path) -> None:
     from safetensors.torch import load_file
 
     state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    if isinstance(net, OneShotNet):
+        state = {name_in_network(k): v for k, v in state.items()}
     try:
         net.load_state_dict(state)
     except RuntimeError:

@@ -59,7 +59,7 @@ def train(
     net.to(device).to(memory_format=torch.channels_last).train()
     centres = stage.centres
     learners = optimisers(net, centres, config)
-    ema, step = Ema(net, config.ema), 0
+    ema, step = Ema(net, config.optimiser.ema), 0
     out.mkdir(parents=True, exist_ok=True)
     if resume:
         state = load_checkpoint(out)

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from oneshot.models.network import OneShotNet
 from oneshot.training.config import TrainConfig
 
 MOMENTUM = 0.95
@@ -64,14 +65,15 @@ class Muon(torch.optim.Optimizer):
 
 def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon for what mixes channels where the config says so; no decay on biases and norms."""
+    settings = config.optimiser
     detection = ("head.", *(f"backbone.fire{number}" for number in range(4, 10)))
-    if config.stage == "detection" and config.network.stem_bridge:
+    if config.stage == "detection" and isinstance(net, OneShotNet) and not net.identity.reads_coarse:
         detection = (*detection, "thin4.", "direction.", "refinement.")
-    deep = ("deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
-    trunk = ("backbone.stem.", "backbone.fire") if config.freeze_trunk else ()
+    deep = ("identity.deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
+    trunk = ("backbone.stem.", "backbone.fire") if settings.freeze_trunk else ()
     parts = {"deep": deep, "detection": detection, "trunk": trunk}
-    rates = {"front": config.lr, "deep": config.lr_deep, "detection": config.lr_head, "trunk": 0.0}
-    by_muon = {"front": config.muon, "deep": config.muon_deep, "detection": config.muon, "trunk": 0.0}
+    rates = {"front": settings.lr, "deep": settings.lr_deep, "detection": settings.lr_head, "trunk": 0.0}
+    by_muon = {"front": settings.muon, "deep": settings.muon_deep, "detection": settings.muon, "trunk": 0.0}
     adamw: dict[tuple[str, bool], list[nn.Parameter]] = {}
     muon: dict[str, list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
@@ -82,7 +84,7 @@ def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> li
             adamw.setdefault((kind, parameter.ndim > 1), []).append(parameter)
 
     def group(params: list[nn.Parameter], kind: str, times: float, decay: bool) -> dict[str, object]:
-        weight_decay = config.weight_decay if decay else 0.0
+        weight_decay = settings.weight_decay if decay else 0.0
         return {"params": params, "kind": kind, "rate": times * rates[kind], "weight_decay": weight_decay}
 
     groups = [group(params, kind, 1.0, decay) for (kind, decay), params in adamw.items()]
@@ -96,8 +98,9 @@ def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> li
 
 def rate_factor(step: int, config: TrainConfig, kind: str) -> float:
     """Linear warm-up, then a cosine to zero; the deep half starts its own after its frozen share."""
-    start = int(config.freeze_deep * config.steps) if kind == "deep" else 0
+    settings = config.optimiser
+    start = int(settings.freeze_deep * config.steps) if kind == "deep" else 0
     if step < start:
         return 0.0
-    warm = min(1.0, (step - start + 1) / max(1, config.warmup))
+    warm = min(1.0, (step - start + 1) / max(1, settings.warmup))
     return warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))

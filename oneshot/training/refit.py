@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from oneshot.models.backbone import Fire
+from oneshot.models.config import MapsIdentity
 from oneshot.models.network import OneShotNet
 
 
@@ -38,6 +39,8 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
                 fire.start_from(given)
 
 
+BRIDGE = "identity.bridge"
+
 READERS = {
     "fire2": ("backbone.fire3.squeeze",),
     "fire3": ("backbone.fire4.squeeze", "thin4"),
@@ -58,7 +61,7 @@ def _channels_that_stay(state: dict[str, Tensor], net: OneShotNet) -> dict[str, 
     ones 1x1.
     """
     state = dict(state)
-    if net.config.form == "cell":  # more layers than READERS would have to follow
+    if net.identity.reads_top:  # more layers than READERS would have to follow
         return state
     for name, readers in READERS.items():
         fire: Fire = getattr(net.backbone, name)
@@ -110,14 +113,13 @@ PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")
 
 def _samples_in_parts(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Tensor]:
     """The same network, given one sample in each of the fine cells, with as many as `net` takes."""
-    state, filters = dict(state), "bridge.down_fine.weight"
-    if filters not in state:
+    state, filters, shape = dict(state), f"{BRIDGE}.down_fine.weight", net.config.identity
+    if not isinstance(shape, MapsIdentity) or filters not in state:
         return state
-    channels = len(state["thin2.weight"] if "thin2.weight" in state else state["backbone.stem.weight"])
-    if state[filters].shape[1] == channels:
-        parts = net.config.fine_parts**2
+    if state[filters].shape[1] == len(state["identity.thin2.weight"]):
+        parts = shape.parts**2
         state[filters] = state[filters].repeat_interleave(parts, 1) / parts
-        of_each = (f"bridge.norm_fine.{kind}" for kind in PER_CHANNEL)
+        of_each = (f"{BRIDGE}.norm_fine.{kind}" for kind in PER_CHANNEL)
         state |= {name: state[name].repeat_interleave(parts) for name in of_each}
     return state
 
@@ -127,17 +129,19 @@ def _bridge_at_width(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Ten
 
     A narrower layer keeps those that matter most; in a wider one the new ones, as they were drawn, come last.
     """
-    own, state = net.state_dict(), dict(state)
-    joined = "bridge.squeeze" if net.config.bridge_rank else "bridge.mix"  # reads the fine channels first
-    for layer, norm, reader in (("down_fine", "norm_down", joined), ("mix", "norm_mix", "bridge.out")):
-        filters, columns = f"bridge.{layer}.weight", f"{reader}.weight"
+    own, state, shape = net.state_dict(), dict(state), net.config.identity
+    if not isinstance(shape, MapsIdentity):
+        return state
+    joined = "squeeze" if shape.rank else "mix"  # reads the fine channels first
+    for layer, norm, reader in (("down_fine", "norm_down", joined), ("mix", "norm_mix", "out")):
+        filters, columns = f"{BRIDGE}.{layer}.weight", f"{BRIDGE}.{reader}.weight"
         if not all(name in weights for name in (filters, columns) for weights in (state, own)):
             continue
         had, room = len(state[filters]), len(own[filters])
-        of_each = [filters, *(f"bridge.{norm}.{kind}" for kind in PER_CHANNEL)]
+        of_each = [filters, *(f"{BRIDGE}.{norm}.{kind}" for kind in PER_CHANNEL)]
         read, others = state[columns][:, :had], state[columns][:, had:]
         if room < had:  # the norm takes the filters' own size away
-            matter = state[f"bridge.{norm}.weight"].abs() * read.transpose(0, 1).flatten(1).norm(dim=1)
+            matter = state[f"{BRIDGE}.{norm}.weight"].abs() * read.transpose(0, 1).flatten(1).norm(dim=1)
             kept = matter.topk(room).indices.sort().values
             state |= {name: state[name][kept] for name in of_each}
             read = read[:, kept]
@@ -153,7 +157,7 @@ def _at_rank(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tens
 
     At the same rank they stay as they are: in another basis, networks could not be averaged with their start.
     """
-    names = ("bridge.squeeze.weight", "bridge.mix.weight")
+    names = (f"{BRIDGE}.squeeze.weight", f"{BRIDGE}.mix.weight")
     if not all(name in weights for name in names for weights in (state, own)):
         return {}
     squeeze, mix = (state[name] for name in names)

@@ -12,7 +12,7 @@ from oneshot.errors import OneShotError
 from oneshot.geometry import TEMPLATE_SIDE
 from oneshot.models.edgeface import EDGEFACE
 from oneshot.models.recogniser import EMBEDDING
-from oneshot.models.sampling import Template, apply_similarity, grid_points, template_to_image
+from oneshot.models.sampling import Grid, apply_similarity, template_to_image
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
@@ -48,7 +48,6 @@ class Teacher(nn.Module):
     """
 
     rotation: Tensor
-    grid: Tensor
 
     def __init__(self, state: dict[str, Tensor], fine_blocks: int = 0, recogniser: str = "xxs"):
         super().__init__()
@@ -65,9 +64,8 @@ class Teacher(nn.Module):
         first = len(fine) - fine_blocks - (kind.at28(fine_blocks) > 0)
         self.before = nn.Sequential(net.stem, *fine[:first])
         self.after = nn.Sequential(*fine[first:], stage3, stage4)
-        self.template = Template()
+        self.grid = Grid(TEMPLATE_SIDE)
         self.register_buffer("rotation", isometry())
-        self.register_buffer("grid", grid_points(TEMPLATE_SIDE))
         self.requires_grad_(False).eval()
 
     def crop(self, views: Tensor, landmarks: Tensor, cells: Tensor | None = None) -> Tensor:
@@ -75,8 +73,8 @@ class Teacher(nn.Module):
 
         cells: another square grid over the template than the teacher's (`grid_points`), for other sides.
         """
-        cells = self.grid if cells is None else cells
-        points = apply_similarity(template_to_image(landmarks, self.template.landmarks), cells)
+        cells = self.grid.points if cells is None else cells
+        points = apply_similarity(template_to_image(landmarks, self.grid.landmarks), cells)
         extent = torch.tensor([views.shape[3], views.shape[2]], device=views.device)
         side = math.isqrt(len(cells))
         grid = (points * (2 / extent) - 1).view(-1, side, side, 2)

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_area, box_iou
 
+from oneshot.models.cells import suppress
 from oneshot.models.network import OneShotNet
-from oneshot.models.one_pass import coarse_landmarks, decode, refined, suppress
 from oneshot.training.data.compose import whole_photo
 from oneshot.training.data.pool import Photo
 from oneshot.training.precision import Precision, autocast
@@ -43,14 +43,14 @@ def detection_figures(
     errors: list[tuple[float, float, bool, bool]] = []
     for photo in photos:
         scene = whole_photo(photo, side, turn)
-        image = torch.from_numpy(scene.image)[None].to(device)
+        image = torch.from_numpy(scene.image)[None].to(device).permute(0, 3, 1, 2).float()
         with autocast(device, precision):
-            cells, sampled = decode(net, image)
+            cells, sampled = net.dense(image)
         rows = suppress(cells.boxes[0], cells.scores[0], 0.02, 0.45, 200)
-        coarse = coarse_landmarks(cells.raw[0, rows], cells.points[rows], cells.strides[rows])
+        coarse = cells.landmarks(torch.zeros_like(rows), rows)
         final, decided = coarse, coarse[:, 0, :1]
         if len(rows):
-            final, decided = refined(net, sampled, cells.boxes[0, rows], coarse)
+            final, decided = net.place(sampled.coarse, cells.boxes[0, rows], coarse)
         truth = torch.from_numpy(np.asarray(scene.labels.boxes, np.float32)).view(-1, 4)
         ignore = torch.from_numpy(np.asarray(scene.labels.ignore, np.float32)).view(-1, 4)
         free = torch.ones(len(truth), dtype=torch.bool)

@@ -1,5 +1,6 @@
 """The ONNX graph gives what the torch network gives, for any size of picture and any number of faces."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,17 @@ from oneshot.convert.to_onnx import export_onnx
 from oneshot.geometry import ARCFACE_TEMPLATE
 from oneshot.inference.onnx import OnnxBackend
 from oneshot.inference.torch import TorchBackend
-from oneshot.models.config import NetworkConfig
-from oneshot.models.identity.from_picture import StemBridge
+from oneshot.models.config import (
+    BASE,
+    LARGE,
+    NANO,
+    CellIdentity,
+    MapsIdentity,
+    NetworkConfig,
+    PictureIdentity,
+)
+from oneshot.models.identity.from_picture import FromPicture
 from oneshot.models.network import OneShotNet
-from oneshot.models.one_pass import one_pass
 from oneshot.models.weights import load_network, save_weights
 
 ON_GPUS = {
@@ -72,10 +80,10 @@ ON_CUDA = {"NonMaxSuppression": 11}
 INFO = {"score_threshold": 0.5, "iou_threshold": 0.45, "thresholds": {"1e-3": 0.3}}
 
 
-def lively(**shape: object) -> OneShotNet:
+def lively(config: NetworkConfig = BASE) -> OneShotNet:
     """A random network whose norms and scales do something and whose scores are far apart."""
     torch.manual_seed(2)
-    net = OneShotNet(NetworkConfig(**shape))  # type: ignore[arg-type]
+    net = OneShotNet(config)
     norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for module in norms:
         torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -95,14 +103,17 @@ def lively(**shape: object) -> OneShotNet:
         layer.bias.data[4] = -1.0  # type: ignore[union-attr,index]
         # About a face's own: of five points anywhere, alignment has no bounds, nor what rounding does to it.
         layer.bias.data[5:] = torch.from_numpy((ARCFACE_TEMPLATE - 56) / 56).flatten()  # type: ignore[union-attr,index]
-    if isinstance(net.bridge, StemBridge):  # fresh, it maps everything to the same
-        torch.nn.init.normal_(net.bridge.linear.weight, std=0.1)
-        torch.nn.init.normal_(net.bridge.linear.bias)
-    for linear in net.deep.modules():
+    if net.direction is not None:  # far from zeros, which would decide nothing
+        torch.nn.init.normal_(net.direction.out.weight, std=3.0)
+    for linear in net.identity.modules():
         if isinstance(linear, torch.nn.Linear):
             linear.bias.data.fill_(0.01)  # zeros would not be exported
+    if isinstance(net.identity, FromPicture):  # fresh, it maps everything to the same
+        torch.nn.init.normal_(net.identity.bridge.linear.weight, std=0.1)
+        torch.nn.init.normal_(net.identity.bridge.linear.bias)
     # One pass in training mode gives every norm the statistics of what it sees.
-    one_pass(net.train(), torch.from_numpy(noise(320, 320)), 0.0, 0.45, 20)
+    with torch.no_grad():
+        net.train()(pixels(320, 320), 0.0, 0.45, 20)
     return net.eval()
 
 
@@ -119,6 +130,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height).integers(0, 256, (1, height, width, 3), np.uint8)
+
+
+def pixels(height: int, width: int) -> torch.Tensor:
+    """The same as the network takes it."""
+    return torch.from_numpy(noise(height, width)).permute(0, 3, 1, 2).float()
 
 
 @pytest.mark.parametrize("size", [(320, 320), (96, 224), (224, 96), (32, 32), (64, 640)])
@@ -183,22 +199,39 @@ def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None
 @pytest.mark.parametrize(
     "shape",
     [
-        {},
-        {"fine_blocks": 2, "bridge_rank": 0},
-        {"thin": (0, 24), "fine_blocks": 1},
-        {"fine_parts": 1},
-        {"deep_blocks": 3, "fine_blocks": 0},
-        {"direction": True},
-        {"recogniser": "xs", "deep_blocks": 9, "fine_blocks": 6},
+        BASE,
+        replace(BASE, identity=MapsIdentity(rank=0, parts=2, deep_blocks=6, fine_blocks=2)),
+        replace(BASE, thin=24, identity=MapsIdentity(fine_blocks=1)),
+        replace(BASE, direction=True, identity=PictureIdentity(parts=1)),
+        replace(BASE, identity=CellIdentity()),
+        LARGE,
+        NANO,
     ],
 )
-def test_folding_changes_nothing(shape: dict[str, object]) -> None:
-    net = lively(**shape)
-    image = torch.from_numpy(noise(96, 128))
-    for a, b in zip(
-        one_pass(net, image, 0.4, 0.45, 9), one_pass(fold(net), image, 0.4, 0.45, 9), strict=True
-    ):
+@torch.inference_mode()
+def test_folding_changes_nothing(shape: NetworkConfig) -> None:
+    net = lively(shape)
+    plain, folded = (each(pixels(96, 128), 0.4, 0.45, 9) for each in (net, fold(net)))
+    for a, b in zip(plain, folded, strict=True):
         torch.testing.assert_close(a, b, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "shape", [replace(NANO, direction=True), replace(BASE, share3x3_top=0.5, identity=CellIdentity())]
+)
+def test_every_kind_of_identity_is_exported(shape: NetworkConfig, tmp_path: Path) -> None:
+    """The third kind is that of the files above."""
+    net = lively(shape)
+    export_onnx(net, tmp_path / "net.onnx", INFO, half=False)
+    got = OnnxBackend(tmp_path / "net.onnx", threads=1).run(noise(96, 128), 0.4, 0.45, 3)
+    with torch.inference_mode():
+        expected = fold(net)(pixels(96, 128), 0.4, 0.45, 3)
+    assert len(got[0]) == 3
+    np.testing.assert_allclose(got[0], expected.boxes, atol=0.5)
+    np.testing.assert_allclose(got[2], expected.landmarks, atol=0.5)
+    np.testing.assert_allclose(got[3], expected.embeddings, atol=2e-2)
+    names = [tensor.name for tensor in onnx.load(tmp_path / "net.onnx").graph.initializer]
+    assert not [name for name in names if "identity" in name]  # they are a format, and older than that
 
 
 def test_linear_layers_add_their_bias_themselves(files: tuple[Path, Path]) -> None:

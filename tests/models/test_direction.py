@@ -16,10 +16,9 @@ from oneshot.models.direction import (
     vector_of,
 )
 from oneshot.models.network import OneShotNet
-from oneshot.models.one_pass import describe
-from oneshot.models.sampling import Template, apply_similarity, template_to_image
+from oneshot.models.sampling import Grid, apply_similarity, template_to_image
 
-TEMPLATE = Template().landmarks
+TEMPLATE = Grid(1).landmarks
 
 
 def _unit(degrees: float) -> torch.Tensor:
@@ -61,7 +60,8 @@ def test_landmarks_read_another_way_up_make_way_for_the_template() -> None:
     boxes = torch.tensor([[30.0, 40, 110, 160]] * 3)
     read_upright = apply_similarity(upright(boxes[:1], TEMPLATE), TEMPLATE) + 1.0
     vectors = torch.cat((_unit(20), _unit(180), 0.5 * _unit(180)))
-    start, sure = net.turn(boxes, read_upright.repeat(3, 1, 1), vectors)
+    assert net.direction is not None
+    start, sure = net.direction.turn(boxes, read_upright.repeat(3, 1, 1), vectors)
     assert torch.equal(start[:1], read_upright)
     assert (start[1:, 0, 1] > start[1:, 3, 1]).all()  # eyes below the mouth
     assert sure.tolist() == [True, True, False]
@@ -77,5 +77,7 @@ def test_a_face_in_doubt_has_an_embedding_like_nobodys() -> None:
         for favoured, length in ((0.0, 0.0), (9.0, 1.0)):
             net.direction.out.weight.zero_()
             net.direction.out.bias.zero_()[0] = favoured
-            _, embeddings = describe(net, net.sampled_maps(images), boxes, coarse)
+            sampled = net.sampled_of(images)
+            landmarks, decided = net.place(sampled.coarse, boxes, coarse)
+            embeddings = net.identity(sampled, landmarks) * decided
             assert float(embeddings.norm()) == pytest.approx(length, abs=1e-4)

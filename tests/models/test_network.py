@@ -1,7 +1,9 @@
 """The network's parts: shapes, exact sampling, alignment that undoes a similarity, the paper's counts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +16,23 @@ from oneshot.errors import OneShotError
 from oneshot.geometry import ARCFACE_TEMPLATE, similarity, warp_face
 from oneshot.inference.backend import default_weights
 from oneshot.models.backbone import Backbone, Fire
-from oneshot.models.config import NetworkConfig
+from oneshot.models.config import (
+    BASE,
+    LARGE,
+    SIZES,
+    CellIdentity,
+    Identity,
+    MapsIdentity,
+    NetworkConfig,
+    PictureIdentity,
+    read_config,
+)
 from oneshot.models.edgeface import EDGEFACE
+from oneshot.models.identity.from_picture import FromPicture
 from oneshot.models.network import OneShotNet
-from oneshot.models.one_pass import one_pass
 from oneshot.models.recogniser import DeepHalf, SmallMapDepthwise
 from oneshot.models.sampling import (
+    SampledMap,
     apply_similarity,
     by_face,
     by_slot,
@@ -31,7 +44,7 @@ from oneshot.models.sampling import (
     template_to_image,
 )
 from oneshot.models.squeezefaceposenet import SqueezeFacePoseNet
-from oneshot.models.weights import load_network, save_weights
+from oneshot.models.weights import load_network, name_in_file, read_info, save_weights, shape_in
 from oneshot.training.teacher import Teacher, isometry
 
 TEMPLATE = torch.from_numpy(ARCFACE_TEMPLATE)
@@ -57,7 +70,7 @@ def test_sampling_is_exact_where_the_map_is_linear() -> None:
     points = (
         torch.rand(3, 196, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([80.0, 50.0]) + 4
     )
-    out = by_face(sample(centres, points, stride=4, cells=14), None).flatten(2).transpose(1, 2)
+    out = by_face(sample(SampledMap(centres, 4), points, 14), None).flatten(2).transpose(1, 2)
     torch.testing.assert_close(out, points, atol=1e-3, rtol=0)
 
 
@@ -75,7 +88,7 @@ def test_the_stems_cells_are_where_sampling_believes_them() -> None:
     assert (2 * (column + 0.5) - 0.5, 2 * (row + 0.5) - 0.5) == (20.5, 12.5)
     # Of the picture itself it is the pixel; two thirds of the way to its neighbour's centre, a third of it.
     points = torch.tensor([[[20.5, 12.5], [20.5 + 2 / 3, 12.5]]])
-    pixels = by_face(sample(image, points, stride=1, cells=1), None)
+    pixels = by_face(sample(SampledMap(image, 1), points, 1), None)
     torch.testing.assert_close(pixels[0, :2].flatten(), torch.tensor([255.0, 85.0]), atol=1e-2, rtol=0)
 
 
@@ -120,20 +133,35 @@ def test_warp_face_cuts_where_the_landmarks_are() -> None:
     np.testing.assert_array_equal(crop, image[100:212, 100:212])
 
 
-@pytest.mark.parametrize("form", ["aligned", "cell"])
-def test_every_form_embeds_in_1000_dimensions(form: str) -> None:
-    net = OneShotNet(NetworkConfig(form=form)).eval()  # type: ignore[arg-type]
+@pytest.mark.parametrize("identity", [PictureIdentity(), MapsIdentity(), CellIdentity()])
+@torch.no_grad()
+def test_every_kind_of_identity_embeds_in_1000_dimensions(identity: Identity) -> None:
+    net = OneShotNet(NetworkConfig(identity=identity)).eval()
     torch.nn.init.constant_(net.head.out[0].bias[4:5], 3.0)  # type: ignore[union-attr,arg-type]
-    boxes, scores, landmarks, embeddings, images = one_pass(
-        net, torch.zeros(2, 64, 96, 3, dtype=torch.uint8), 0.5, 0.45, 7
-    )
-    assert images.tolist() == [0] * 7 + [1] * 7
-    assert boxes.shape == (14, 4) and landmarks.shape == (14, 5, 2) and (scores > 0.5).all()
-    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(14))
+    found = net(torch.rand(2, 3, 64, 96) * 255, 0.5, 0.45, 7)
+    assert found.images.tolist() == [0] * 7 + [1] * 7
+    assert found.boxes.shape == (14, 4) and found.landmarks.shape == (14, 5, 2) and (found.scores > 0.5).all()
+    torch.testing.assert_close(found.embeddings.norm(dim=1), torch.ones(14))
+    without = net(torch.rand(2, 3, 64, 96) * 255, 0.5, 0.45, 7, embed=False)
+    assert without.embeddings.shape == (14, 0)
 
 
+@torch.no_grad()
+def test_a_face_of_no_sure_direction_is_like_nobody() -> None:
+    net = OneShotNet(NetworkConfig(direction=True)).eval()
+    assert net.direction is not None
+    torch.nn.init.constant_(net.head.out[0].bias[4:5], 3.0)  # type: ignore[union-attr,arg-type]
+    torch.nn.init.zeros_(net.direction.out.weight)
+    torch.nn.init.zeros_(net.direction.out.bias)
+    for sure in (0.0, 9.0):
+        net.direction.out.bias[0] = sure
+        lengths = net(torch.rand(1, 3, 64, 96) * 255, 0.5, 0.45, 7).embeddings.norm(dim=1)
+        torch.testing.assert_close(lengths, torch.full((7,), float(sure > 0)))
+
+
+@torch.no_grad()
 def test_no_face_gives_empty_arrays() -> None:
-    out = one_pass(OneShotNet().eval(), torch.zeros(2, 64, 64, 3, dtype=torch.uint8), 0.9, 0.45, 10)
+    out = OneShotNet().eval()(torch.zeros(2, 3, 64, 64), 0.9, 0.45, 10)
     assert [tuple(t.shape) for t in out] == [(0, 4), (0,), (0, 5, 2), (0, 1000), (0,)]
 
 
@@ -147,20 +175,20 @@ def test_pictures_may_hold_different_numbers_of_faces() -> None:
     places = places_of(pictures, 4)
     assert places.slots.shape == (4, 3) and places.columns.tolist() == [0, 0, 1, 2, 0]
     points = torch.full((5, 196, 2), 15.0) + torch.arange(5.0)[:, None, None]
-    out = by_face(sample(maps, by_slot(points, places), 4, 14), places)
+    out = by_face(sample(SampledMap(maps, 4), by_slot(points, places), 14), places)
     expected = (pictures + 1.0)[:, None] * torch.tensor([1.0, 10.0])
     torch.testing.assert_close(out, expected[:, :, None, None].expand(5, 2, 14, 14))
     # Where it was taken from: its own point.
     ramp = torch.arange(8.0).expand(4, 1, 8, 8)
-    at = by_face(sample(ramp, by_slot(points, places), 4, 14), places)[:, 0, 0, 0]
+    at = by_face(sample(SampledMap(ramp, 4), by_slot(points, places), 14), places)[:, 0, 0, 0]
     torch.testing.assert_close(at, (points[:, 0, 0] + 0.5) / 4 - 0.5)
 
 
 def test_samples_in_parts_of_cells_are_the_finer_grids_unshuffled() -> None:
     grid = grid_points(28)
     ramps = torch.stack(torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")[::-1])[None]
-    finer = by_face(sample(ramps, grid.expand(2, -1, -1), 2, 28), None)
-    sampled = sample(ramps, parts_of_cells(grid, 2).expand(2, -1, -1), 2, 14)
+    finer = by_face(sample(SampledMap(ramps, 2), grid.expand(2, -1, -1), 28), None)
+    sampled = sample(SampledMap(ramps, 2), parts_of_cells(grid, 2).expand(2, -1, -1), 14)
     parts = by_face(sampled, None)
     assert parts.shape == (2, 8, 14, 14)
     torch.testing.assert_close(parts, torch.nn.functional.pixel_unshuffle(finer, 2))
@@ -177,29 +205,30 @@ def test_a_face_is_embedded_the_same_wherever_it_stands() -> None:
     def embed(dx: int, dy: int) -> torch.Tensor:
         image = torch.full((1, 3, 256, 256), 120.0)
         image[..., 32 + dy : 160 + dy, 32 + dx : 160 + dx] = patch
-        maps = net.backbone(image)
-        sampled = net.thinned(*maps[:3])
-        return net.embed(sampled, landmarks + torch.tensor([32.0 + dx, 32.0 + dy]))
+        return net.identity(net.sampled_of(image), landmarks + torch.tensor([32.0 + dx, 32.0 + dy]))
 
     with torch.no_grad():
         torch.testing.assert_close(embed(0, 0), embed(40, 16), atol=1e-4, rtol=1e-3)
 
 
-def test_identity_reads_strides_2_and_4_alone() -> None:
+@pytest.mark.parametrize("identity", [PictureIdentity(), MapsIdentity()])
+@torch.no_grad()
+def test_identity_reads_strides_up_to_4_alone(identity: Identity) -> None:
     torch.manual_seed(0)
-    net = OneShotNet(NetworkConfig(thin=(0, 24))).eval()
+    net = OneShotNet(NetworkConfig(identity=identity)).eval()
+    if isinstance(net.identity, FromPicture):
+        torch.nn.init.normal_(net.identity.bridge.linear.weight)
     image = torch.rand(1, 3, 128, 128) * 255
-    with torch.no_grad():
-        before = net.embed(net.sampled_maps(image), TEMPLATE[None])
-        for number in range(4, 10):
-            net.get_submodule(f"backbone.fire{number}.squeeze").weight.zero_()
-        maps = net.backbone(image)
-        after = net.embed(net.thinned(*maps[:3]), TEMPLATE[None])
+    before = net.identity(net.sampled_of(image), TEMPLATE[None])
+    for number in range(4, 10):
+        net.get_submodule(f"backbone.fire{number}.squeeze").weight.zero_()  # type: ignore[union-attr,operator]
+    after = net.identity(net.sampled(net.backbone(image)), TEMPLATE[None])
     torch.testing.assert_close(after, before)
+    assert float((net.identity(net.sampled_of(image * 0.5), TEMPLATE[None]) - before).abs().max()) > 1e-4
 
 
 def test_weights_round_trip(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    net = OneShotNet(NetworkConfig(thin=(16, 32), stem=48)).eval()
+    net = OneShotNet(NetworkConfig(thin=24, stem=48)).eval()
     net.head.lateral[2][1].running_var.fill_(1.3e6)  # as seen in training; beyond fp16
     sha = save_weights(tmp_path / "a.safetensors", net, {"thresholds": {"1e-3": 0.3}})
     again, info = load_network(tmp_path / "a.safetensors")
@@ -219,25 +248,79 @@ def test_weights_beyond_fp16_are_not_written(tmp_path) -> None:  # type: ignore[
     assert not (tmp_path / "a.safetensors").exists()
 
 
-def with_shape(path: Path, net: OneShotNet, **more: object) -> Path:
-    facts = {"architecture": "OneShotNet", "network": {**net.config.as_dict(), **more}}
+def with_shape(path: Path, net: OneShotNet, shape: dict[str, Any]) -> Path:
+    facts = {"architecture": "OneShotNet", "network": shape}
     save_file(net.state_dict(), path, {"oneshot": json.dumps(facts)})
     return path
 
 
-def test_retired_switches_are_read_over_where_they_were_off(tmp_path: Path) -> None:
-    """Shipped files still name them."""
-    net = OneShotNet(NetworkConfig(thin=(16, 32), fine_blocks=2))
-    off = {"dwc": False, "bypass": False, "deep_relu": False, "thin": [16, 32, 0]}
-    assert load_network(with_shape(tmp_path / "a.safetensors", net, **off))[0].config == net.config
+FLAT = {
+    "form": "aligned",
+    "stem": 32,
+    "dwc": False,
+    "bypass": False,
+    "thin": [4, 32, 0],
+    "fine_parts": 2,
+    "bridge": 64,
+    "bridge_fine": 96,
+    "bridge_rank": 48,
+    "head": 64,
+    "refinements": 2,
+    "share3x3": 0.25,
+    "share3x3_top": 0.125,
+    "squeeze_top": [32, 48, 64],
+    "expand_top": [128, 192, 256],
+    "recogniser": "xxs",
+    "deep_blocks": 6,
+    "fine_blocks": 4,
+    "deep_relu": False,
+}
+"""As files were written in which the fields of all kinds of identity stand side by side."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape"),
+    [
+        ({}, BASE),
+        ({"direction": True}, replace(BASE, direction=True)),
+        ({"recogniser": "xs", "deep_blocks": 9, "fine_blocks": 6}, LARGE),
+        ({"fine_blocks": 2}, replace(BASE, identity=MapsIdentity(4, 2, 64, 96, 48, "xxs", 6, 2))),
+        ({"form": "cell"}, replace(BASE, identity=CellIdentity())),
+    ],
+)
+def test_shapes_that_were_written_flat_are_read(changes: dict[str, Any], shape: NetworkConfig) -> None:
+    assert read_config(FLAT | changes) == shape == read_config(json.loads(json.dumps(shape.as_dict())))
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_sizes_are_those_of_the_shipped_files(name: str) -> None:
+    path = default_weights("oneshot.safetensors" if name == "base" else f"oneshot-{name}.safetensors")
+    assert shape_in(path, read_info(path)) == SIZES[name]
+
+
+@pytest.mark.parametrize("name", ["oneshot", "oneshot-large", "oneshot-nano"])
+def test_a_shipped_file_written_again_has_the_same_fingerprint(name: str, tmp_path: Path) -> None:
+    """Galleries know a file by it: over names and values, whatever the modules are called by now."""
+    net, info = load_network(default_weights(f"{name}.safetensors"))
+    assert save_weights(tmp_path / "again.safetensors", net, info) == info["weights_sha256"]
+    again, facts = load_network(tmp_path / "again.safetensors")
+    assert again.config == net.config and {**facts, "network": 0} == {**info, "network": 0}
 
 
 @pytest.mark.parametrize(
     "used",
-    [{"dwc": True}, {"bypass": True}, {"deep_relu": True}, {"thin": [4, 32, 48]}, {"form": "fire"}],
+    [
+        {"dwc": True},
+        {"bypass": True},
+        {"deep_relu": True},
+        {"thin": [4, 32, 48]},
+        {"form": "fire"},
+        {"recogniser": "s"},
+        {"fine4": True},
+    ],
 )
-def test_a_retired_switch_that_was_used_is_refused(tmp_path: Path, used: dict[str, object]) -> None:
-    path = with_shape(tmp_path / "a.safetensors", OneShotNet(), **used)
+def test_a_shape_that_is_gone_is_refused(tmp_path: Path, used: dict[str, object]) -> None:
+    path = with_shape(tmp_path / "a.safetensors", OneShotNet(), FLAT | used)
     with pytest.raises(OneShotError, match="a network of another version of oneshot; use the weights"):
         load_network(path)
 
@@ -253,9 +336,13 @@ def test_tensors_of_another_version_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_shape_of_another_version_is_refused(tmp_path: Path) -> None:
-    path = with_shape(tmp_path / "a.safetensors", OneShotNet(), fine4=True)
-    with pytest.raises(OneShotError, match="another version of oneshot"):
-        load_network(path)
+    net = OneShotNet()
+    shape = net.config.as_dict()
+    identity = shape["identity"]
+    for wrong in ({"fine4": True}, {"identity": {**identity, "kind": "fire"}}, {"identity": {"linear": 4}}):
+        path = with_shape(tmp_path / "a.safetensors", net, shape | wrong)
+        with pytest.raises(OneShotError, match="another version of oneshot"):
+            load_network(path)
 
 
 def test_another_kind_of_network_is_refused(tmp_path: Path) -> None:
@@ -296,7 +383,7 @@ def test_depthwise_as_matrices_is_the_same_convolution() -> None:
 def test_the_shipped_weights_fit_the_default_network() -> None:
     """Names and shapes of the default network are a format: what is trained must load for ever."""
     shipped = load_file(default_weights("oneshot.safetensors"))
-    own = OneShotNet(NetworkConfig()).state_dict()
+    own = {name_in_file(name): value for name, value in OneShotNet().state_dict().items()}
     assert {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in shipped.items()}
 
 
@@ -357,16 +444,30 @@ def test_imagenets_filters_stay_in_their_order_whatever_their_share(share: float
         {"share3x3_top": 0.0},
         {"squeeze_top": (24, 32)},
         {"expand_top": (64, 100, 192)},
-        {"thin": (0, 8, 16)},
-        {"form": "fire"},
-        {"fine_parts": 0},
-        {"recogniser": "s"},
-        {"deep_blocks": 7},
-        {"fine_blocks": 3},
-        {"fine_blocks": 5},
-        {"recogniser": "xs", "deep_blocks": 4},
+        {"thin": 0},
+        {"refinements": -1},
     ],
 )
 def test_impossible_shapes_are_one_sentence(wrong: dict[str, float]) -> None:
     with pytest.raises(OneShotError, match=f"network.{list(wrong)[-1]}="):
         NetworkConfig(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (PictureIdentity, {"parts": 0}),
+        (PictureIdentity, {"linear": 0}),
+        (PictureIdentity, {"recogniser": "s"}),
+        (PictureIdentity, {"deep_blocks": 7}),
+        (PictureIdentity, {"recogniser": "xs", "deep_blocks": 4}),
+        (MapsIdentity, {"thin": 0}),
+        (MapsIdentity, {"rank": -1}),
+        (MapsIdentity, {"deep_blocks": 0}),
+        (MapsIdentity, {"fine_blocks": 3}),
+        (CellIdentity, {"recogniser": "s"}),
+    ],
+)
+def test_impossible_shapes_of_identity_are_one_sentence(kind: type[Identity], wrong: dict[str, Any]) -> None:
+    with pytest.raises(OneShotError, match=f"network.identity.{list(wrong)[-1]}="):
+        kind(**wrong)

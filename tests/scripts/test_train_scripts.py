@@ -23,7 +23,7 @@ def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
     ("args", "sentence"),
     [
         (["none.toml"], "none.toml: no such config"),
-        (["scripts/configs/identity.toml", "bach=3"], "the nearest known one is batch"),
+        (["scripts/configs/identity.toml", "identity.bach=3"], "the nearest known one is identity.batch"),
         (["scripts/configs/identity.toml", "--resume", "nowhere", "models=nowhere"], "no"),
         (["scripts/configs/joint.toml", "start=none.safetensors"], "no such weights file"),
         (["scripts/configs/identity.toml", "models=/nowhere"], "/nowhere/squeezenet1_1_imagenet.safetensors"),
@@ -44,7 +44,7 @@ def test_describe_counts_what_the_paper_fixes() -> None:
     describe = load_script("describe")
     paper = OneShotNet(NetworkConfig(share3x3=0.5))
     shapes, macs = describe.measure(paper.eval(), 64, 2)
-    assert shapes["backbone.fire3"] == "1x128x16x16" and shapes["deep"] == "2x1000"
+    assert shapes["backbone.fire3"] == "1x128x16x16" and shapes["identity.deep"] == "2x1000"
     # fire3 on 16x16 cells: 128 to 16, then 16 to 64 by 1x1 and by 3x3.
     assert macs["backbone.fire3"] == pytest.approx(256 * (128 * 16 + 16 * 64 * 10) / 1e6)
     assert describe.parameters(paper.backbone.fire3) == 12_432
@@ -69,7 +69,7 @@ def test_export_writes_as_many_corrections_as_asked_for(tmp_path: Path) -> None:
 
 def test_averaged_weights_lie_between(tmp_path: Path) -> None:
     average = load_script("average_weights")
-    config = NetworkConfig(stem=16, thin=(0, 16), bridge=16, bridge_fine=16, head=16)
+    config = NetworkConfig(stem=16, thin=16, head=16)
     nets = [OneShotNet(config) for _ in range(2)]
     paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
     for net, path in zip(nets, paths, strict=True):

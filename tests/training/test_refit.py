@@ -7,14 +7,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from oneshot.models.config import NetworkConfig
+from oneshot.models.config import LARGE, MapsIdentity, NetworkConfig
 from oneshot.models.network import OneShotNet
 from oneshot.models.weights import save_weights
 from oneshot.training.refit import READERS, start_from
 from oneshot.training.start import start_network
 
-LATER = NetworkConfig(thin=(16, 32), bridge=96, fine_blocks=2)
-WHOLE = replace(LATER, share3x3=0.5, share3x3_top=0.5, thin=(0, 32), fine_parts=1)
+
+def shaped(config: NetworkConfig, **identity: int) -> NetworkConfig:
+    """The same with changes of its identity head."""
+    return replace(config, identity=replace(config.identity, **identity))
+
+
+LATER = NetworkConfig(
+    identity=MapsIdentity(parts=2, width=96, fine_width=96, rank=48, deep_blocks=6, fine_blocks=2)
+)
+WHOLE = shaped(replace(LATER, share3x3=0.5, share3x3_top=0.5), thin=32, parts=1)
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +30,15 @@ def whole() -> OneShotNet:
     torch.manual_seed(0)
     net = OneShotNet(WHOLE).eval()
     with torch.no_grad():  # statistics of their own, or a bridge would begin with those of any other
-        for name, value in net.bridge.named_buffers():
+        for name, value in net.identity.bridge.named_buffers():
             if "running" in name:
                 value.uniform_(0.5, 2)
     return net
 
 
-def smaller(whole: OneShotNet, **changes: float) -> OneShotNet:
+def smaller(whole: OneShotNet, config: NetworkConfig) -> OneShotNet:
     torch.manual_seed(1)
-    net = OneShotNet(replace(WHOLE, **changes)).eval()
+    net = OneShotNet(config).eval()
     start_from(net, whole.state_dict())
     return net
 
@@ -47,55 +55,59 @@ def test_a_network_of_the_same_shape_is_the_same(tmp_path: Path) -> None:
 def test_a_bridge_keeps_its_filters_as_far_as_its_rank_goes(whole: OneShotNet) -> None:
     fine, coarse = torch.randn(2, 32, 28, 28), torch.randn(2, 32, 14, 14)
     with torch.no_grad():
-        expected = whole.bridge(fine, coarse)
+        expected = whole.identity.bridge(fine, coarse)
         errors = [
-            float((smaller(whole, bridge_rank=rank).bridge(fine, coarse) - expected).norm())
+            float((smaller(whole, shaped(WHOLE, rank=rank)).identity.bridge(fine, coarse) - expected).norm())
             for rank in (40, 24, 8)
         ]
         assert errors[0] < errors[1] < errors[2] < float(expected.norm())
         # Filters that are of rank 24 fit into a bridge of rank 24.
-        low = smaller(whole, bridge_rank=24)
+        low = smaller(whole, shaped(WHOLE, rank=24))
         lifted = whole.state_dict() | {
-            f"bridge.{name}.weight": torch.cat((weight, torch.zeros_like(weight)), axis)
+            f"identity.bridge.{name}.weight": torch.cat((weight, torch.zeros_like(weight)), axis)
             for name, weight, axis in (
-                ("squeeze", low.bridge.squeeze.weight, 0),
-                ("mix", low.bridge.mix.weight, 1),
+                ("squeeze", low.identity.bridge.squeeze.weight, 0),
+                ("mix", low.identity.bridge.mix.weight, 1),
             )
         }
-        again = OneShotNet(replace(WHOLE, bridge_rank=24)).eval()
+        again = OneShotNet(shaped(WHOLE, rank=24)).eval()
         start_from(again, lifted)
-        torch.testing.assert_close(again.bridge(fine, coarse), low.bridge(fine, coarse), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            again.identity.bridge(fine, coarse), low.identity.bridge(fine, coarse), atol=1e-4, rtol=0
+        )
 
 
 @pytest.mark.parametrize("rank", [0, 48])
 def test_a_wider_bridge_begins_as_the_one_that_was(rank: int) -> None:
-    given = OneShotNet(replace(LATER, bridge=32, bridge_fine=16, bridge_rank=rank))
+    given = OneShotNet(shaped(LATER, width=32, fine_width=16, rank=rank))
     with torch.no_grad():
         for _ in range(3):  # statistics that are not those of a fresh bridge
-            given.bridge(2 * torch.randn(8, 64, 28, 28) + 1, torch.randn(8, 32, 14, 14))
-    wider = OneShotNet(replace(LATER, bridge=48, bridge_fine=40, bridge_rank=rank))
+            given.identity.bridge(2 * torch.randn(8, 64, 28, 28) + 1, torch.randn(8, 32, 14, 14))
+    wider = OneShotNet(shaped(LATER, width=48, fine_width=40, rank=rank))
     start_from(wider, given.state_dict())
     fine, coarse = torch.randn(2, 64, 28, 28), torch.randn(2, 32, 14, 14)
     with torch.no_grad():
-        expected, own = given.eval().bridge(fine, coarse), wider.eval().bridge(fine, coarse)
+        expected, own = given.eval().identity.bridge(fine, coarse), wider.eval().identity.bridge(fine, coarse)
     assert expected.std() > 0.1
     torch.testing.assert_close(own, expected, atol=1e-5, rtol=0)
     # What is new is there to learn: some of its filters are not zero, as the columns that will read them are.
-    assert float(wider.bridge.down_fine.weight.detach()[16:].std()) > 0
-    assert not wider.bridge.out.weight[:, 32:].any()
+    assert float(wider.identity.bridge.down_fine.weight.detach()[16:].std()) > 0
+    assert not wider.identity.bridge.out.weight[:, 32:].any()
 
 
 def test_a_narrower_bridge_keeps_the_filters_that_are_read(whole: OneShotNet) -> None:
     given = copy.deepcopy(whole)
     unread_down, unread_mix = torch.randperm(96)[:80], torch.randperm(96)[:40]
     with torch.no_grad():
-        given.bridge.squeeze.weight[:, unread_down] = 0  # type: ignore[index]
-        given.bridge.out.weight[:, unread_mix] = 0
-    net = OneShotNet(replace(WHOLE, bridge=56, bridge_fine=16)).eval()
+        given.identity.bridge.squeeze.weight[:, unread_down] = 0  # type: ignore[index]
+        given.identity.bridge.out.weight[:, unread_mix] = 0
+    net = OneShotNet(shaped(WHOLE, width=56, fine_width=16)).eval()
     start_from(net, given.state_dict())
     fine, coarse = torch.randn(2, 32, 28, 28), torch.randn(2, 32, 14, 14)
     with torch.no_grad():
-        torch.testing.assert_close(net.bridge(fine, coarse), given.bridge(fine, coarse), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            net.identity.bridge(fine, coarse), given.identity.bridge(fine, coarse), atol=1e-5, rtol=1e-4
+        )
 
 
 def test_blocks_that_the_start_lacks_are_the_teachers(tmp_path: Path) -> None:
@@ -104,10 +116,10 @@ def test_blocks_that_the_start_lacks_are_the_teachers(tmp_path: Path) -> None:
 
     teacher = timm.create_model("edgenext_xx_small", num_classes=512)
     save_file(teacher.state_dict(), tmp_path / "edgeface_xxs.safetensors")
-    given = OneShotNet(replace(WHOLE, fine_blocks=1))
+    given = OneShotNet(shaped(WHOLE, fine_blocks=1))
     save_weights(tmp_path / "given.safetensors", given, {}, half=False)
-    net = start_network(replace(WHOLE, fine_blocks=2), tmp_path, tmp_path / "given.safetensors")
-    states = net.deep.state_dict(), given.deep.state_dict()
+    net = start_network(shaped(WHOLE, fine_blocks=2), tmp_path, tmp_path / "given.safetensors")
+    states = net.identity.deep.state_dict(), given.identity.deep.state_dict()
     for name, value in states[0].items():
         expected = states[1].get(name)
         if name.startswith("stage2.0."):
@@ -124,37 +136,41 @@ def test_another_recogniser_brings_its_own_deep_half(tmp_path: Path) -> None:
     teacher = timm.create_model("edgenext_x_small", num_classes=512)
     save_file(teacher.state_dict(), tmp_path / "edgeface_xs.safetensors")
     given = OneShotNet()
-    torch.nn.init.normal_(given.bridge.linear.weight)  # type: ignore[union-attr,arg-type]
+    torch.nn.init.normal_(given.identity.bridge.linear.weight)  # type: ignore[union-attr,arg-type]
     save_weights(tmp_path / "given.safetensors", given, {}, half=False)
-    shape = replace(given.config, recogniser="xs", deep_blocks=9, fine_blocks=6)
+    shape = LARGE
     net = start_network(shape, tmp_path, tmp_path / "given.safetensors")
     own, before = net.state_dict(), given.state_dict()
-    fresh = [name for name in own if name.startswith(("deep.", "bridge.linear", "bridge.norm_out"))]
+    fresh = [
+        name
+        for name in own
+        if name.startswith(("identity.deep.", "identity.bridge.linear", "identity.bridge.norm_out"))
+    ]
     for name in own.keys() - set(fresh):
         torch.testing.assert_close(own[name], before[name], atol=0, rtol=0)
-    assert not own["bridge.linear.weight"].any()
+    assert not own["identity.bridge.linear.weight"].any()
     torch.testing.assert_close(
-        own["deep.stage1.0.mlp.fc1.weight"], teacher.state_dict()["stages.0.blocks.0.mlp.fc1.weight"]
+        own["identity.deep.stage1.0.mlp.fc1.weight"], teacher.state_dict()["stages.0.blocks.0.mlp.fc1.weight"]
     )
-    assert len(net.deep.stage4.blocks) == 2  # type: ignore[arg-type]
+    assert len(net.identity.deep.stage4.blocks) == 2  # type: ignore[arg-type]
 
 
 def test_the_blocks_that_stay_are_the_whole_networks(whole: OneShotNet) -> None:
-    net = smaller(whole, deep_blocks=4, fine_blocks=0)
-    assert set(dict(net.deep.stage3.blocks.named_children())) == {"0", "2", "4", "5"}  # type: ignore[operator]
+    net = smaller(whole, shaped(WHOLE, deep_blocks=4, fine_blocks=0))
+    assert set(dict(net.identity.deep.stage3.blocks.named_children())) == {"0", "2", "4", "5"}  # type: ignore[operator]
     given = whole.state_dict()
-    for name, value in net.deep.state_dict().items():
-        torch.testing.assert_close(value, given[f"deep.{name}"], atol=0, rtol=0)
+    for name, value in net.identity.deep.state_dict().items():
+        torch.testing.assert_close(value, given[f"identity.deep.{name}"], atol=0, rtol=0)
 
 
 def test_fewer_3x3_filters_see_an_even_picture_alike(whole: OneShotNet) -> None:
-    net = smaller(whole, share3x3=0.125)
+    net = smaller(whole, replace(WHOLE, share3x3=0.125))
     assert net.backbone.fire2.expand3x3.out_channels == 16
     images = torch.full((1, 3, 64, 64), 200.0)
     inner = (slice(None), slice(None), slice(4, -4), slice(4, -4))
     with torch.no_grad():
         # Filters change places, so what reads them is compared.
-        mine, theirs = (each.thin4(each.backbone.fine(images)[1]) for each in (net, whole))
+        mine, theirs = (each.thin4(each.backbone(images, top=False).s4) for each in (net, whole))
     torch.testing.assert_close(mine[inner], theirs[inner], atol=1e-3, rtol=1e-4)
 
 
@@ -170,11 +186,11 @@ def test_the_3x3_filters_that_go_are_those_that_hardly_were_any(whole: OneShotNe
         start_from(net, given.state_dict())
         images = torch.rand(1, 3, 96, 64) * 255
         mine, theirs = net.backbone(images), given.backbone(images)
-        for own, expected in zip(net.detect(mine), given.detect(theirs), strict=True):
+        for own, expected in zip(net.head(mine), given.head(theirs), strict=True):
             torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-4)
-        sampled = net.thinned(*mine[:3]), given.thinned(*theirs[:3])
-        for own, expected in zip(*sampled, strict=True):
-            torch.testing.assert_close(own, expected, atol=1e-3, rtol=1e-4)
+        sampled = net.sampled(mine), given.sampled(theirs)
+        for own, expected in zip(*((each.coarse, *each.own) for each in sampled), strict=True):
+            torch.testing.assert_close(own.map, expected.map, atol=1e-3, rtol=1e-4)
 
 
 def test_the_channels_that_go_are_those_that_hardly_counted(whole: OneShotNet) -> None:
@@ -197,22 +213,24 @@ def test_the_channels_that_go_are_those_that_hardly_counted(whole: OneShotNet) -
                     state[f"{reader}.weight"][:, half] *= 1e-6
         start_from(net, given.state_dict())
         images = torch.rand(1, 3, 96, 64) * 255
-        outputs = [each.detect(each.backbone(images)) for each in (net, given)]
+        outputs = [each.head(each.backbone(images)) for each in (net, given)]
     for own, expected in zip(*outputs, strict=True):
         assert expected.std() > 1e-4
         torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-3)
 
 
 def test_more_samples_in_a_cell_begin_as_the_mean_of_them() -> None:
-    given = OneShotNet(replace(LATER, fine_parts=1))
+    given = OneShotNet(shaped(LATER, parts=1))
     with torch.no_grad():
         for _ in range(3):
-            given.bridge(2 * torch.randn(8, 16, 28, 28) + 1, torch.randn(8, 32, 14, 14))
-    finer = OneShotNet(replace(LATER, fine_parts=2)).eval()
+            given.identity.bridge(2 * torch.randn(8, 16, 28, 28) + 1, torch.randn(8, 32, 14, 14))
+    finer = OneShotNet(shaped(LATER, parts=2)).eval()
     start_from(finer, given.eval().state_dict())
     fine = 2 * torch.randn(2, 16, 1, 28, 28) + torch.randn(2, 16, 4, 28, 28)
     coarse = torch.randn(2, 32, 14, 14)
     with torch.no_grad():
-        expected = given.bridge(fine.mean(2), coarse)
+        expected = given.identity.bridge(fine.mean(2), coarse)
         assert expected.std() > 0.1
-        torch.testing.assert_close(finer.bridge(fine.flatten(1, 2), coarse), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            finer.identity.bridge(fine.flatten(1, 2), coarse), expected, atol=1e-5, rtol=0
+        )

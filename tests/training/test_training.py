@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import QUIET, folders, tiny
+from tiny_training import QUIET, changed, folders, tiny
 from torch import nn
 
 from oneshot.errors import OneShotError
 from oneshot.geometry import ARCFACE_TEMPLATE
-from oneshot.models.config import NetworkConfig
+from oneshot.models.config import NANO, CellIdentity, Identity, MapsIdentity, NetworkConfig, PictureIdentity
 from oneshot.models.network import OneShotNet
 from oneshot.models.squeezefaceposenet import FORMS, SqueezeFacePoseNet
-from oneshot.models.weights import load_squeezefaceposenet, save_weights
+from oneshot.models.weights import load_squeezefaceposenet, name_in_file, save_weights
 from oneshot.training import loop, optimisers, precision
-from oneshot.training.config import TrainConfig, from_dict, load_config, to_dict
+from oneshot.training.config import OptimiserConfig, TrainConfig, from_dict, load_config, to_dict
 from oneshot.training.data.crops import Crops, load_crops, split_by_person
 from oneshot.training.ema import refresh_statistics
 from oneshot.training.optimisers import Muon, orthogonal
@@ -61,7 +61,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(
         return stage_losses(self, net, step)
 
     # A checkpoint after every step, and a kill in the fifth.
-    cut = replace(config, checkpoint_minutes=0.0)
+    cut = changed(config, checkpoint_minutes=0.0)
     with monkeypatch.context() as patch, pytest.raises(StopError):
         patch.setattr(IdentityStage, "losses", stopping)
         run(cut, tmp_path / "cut")
@@ -79,7 +79,8 @@ def test_a_frozen_trunk_leaves_detection_as_it_was(
 ) -> None:
     config = tiny(folders, freeze_trunk=True, freeze_deep=0.0, ema=0.5, muon=muon)
     torch.manual_seed(0)
-    start = start_network(config.network, Path(config.models), None).state_dict()
+    net = start_network(config.network, Path(config.models), None)
+    start = {name_in_file(name): value for name, value in net.state_dict().items()}
     written = run(config, tmp_path / "run")
     same = {name for name, value in written.items() if torch.equal(value, start[name].to(value.dtype))}
     still = {name for name in written if name.startswith(("backbone.", "head."))} - {"backbone.linear.weight"}
@@ -98,12 +99,13 @@ def test_a_stem_bridge_begins_with_what_least_squares_find(folders: tuple[Path, 
     views, truth = next(stage.views(stage.rows(0), torch.Generator().manual_seed(0)))
     with torch.no_grad():
         hints = stage.teacher.hints(stage.teacher.crop(views, truth))
-        found = net.eval().bridge(*net.samples(net.sampled_maps(views), truth))
+        head = net.eval().identity
+        found = head.features(*head.samples(net.sampled_of(views), truth))
     error = (found - hints).square().mean((0, 2, 3)) / hints.var((0, 2, 3))
     assert 1 - float(error.mean()) > 0.9
     # What is trained already stays, and so does what is no such bridge.
     assert first_fit.fit_stem_bridge(net, stage) is None
-    other = replace(config.network, fine_blocks=2)
+    other = replace(config.network, identity=MapsIdentity())
     assert first_fit.fit_stem_bridge(start_network(other, Path(config.models), None), stage) is None
 
 
@@ -173,7 +175,7 @@ def test_squeezefaceposenet_learns_the_teachers_similarities(
 ) -> None:
     changes = {
         "stage": "distil",
-        "squeezefaceposenet": "dwc+gdc",
+        "form": "dwc+gdc",
         "lr_deep": 3e-3,
         # At four times this rate thirty steps end anywhere, as rounding has it (with one thread or several).
         "muon_deep": 2.0,
@@ -209,14 +211,14 @@ def test_half_of_what_squeezefaceposenet_sees_together_are_four_of_a_person(
 
 
 def test_fewer_crops_than_a_batch_are_refused(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(OneShotError, match="24 crops to train on, fewer than batch=25; lower batch"):
+    with pytest.raises(OneShotError, match=r"24 crops to train on, fewer than identity\.batch=25; lower it"):
         IdentityStage(tiny(folders, batch=25))
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"squeezefaceposenet": "round"}, "squeezefaceposenet=round: not one of plain, gdc"),
+        ({"form": "round"}, "distil.form=round: not one of plain, gdc"),
         ({"precision": "fp8"}, "precision=fp8: not one of auto, bf16, fp32"),
         ({"stage": "both"}, "stage=both: not one of identity, detection"),
     ],
@@ -253,13 +255,19 @@ def test_number_formats_and_compiled_parts_give_the_same_losses(
 
 
 @pytest.mark.parametrize(
-    ("stage", "fine_blocks", "shaped"), [("identity", 2, False), ("identity", 4, True), ("joint", 2, True)]
+    ("stage", "identity", "shaped"),
+    [
+        ("identity", MapsIdentity(), False),
+        ("identity", PictureIdentity(), True),
+        ("identity", CellIdentity(), True),
+        ("joint", MapsIdentity(), True),
+    ],
 )
 def test_landmarks_shape_the_maps_that_identity_does_not_have_to_itself(
-    folders: tuple[Path, Path], stage: str, fine_blocks: int, shaped: bool
+    folders: tuple[Path, Path], stage: str, identity: Identity, shaped: bool
 ) -> None:
     config = tiny(folders, stage=stage, precision="fp32")
-    config = replace(config, network=replace(config.network, fine_blocks=fine_blocks))
+    config = replace(config, network=replace(config.network, identity=identity))
     net = start_network(config.network, Path(config.models), None).train()
     torch.nn.init.normal_(net.refinement.out.weight, std=0.01)
     IdentityStage(config).losses(net, 0)["landmarks"].backward()
@@ -289,7 +297,7 @@ def test_each_correction_of_a_step_starts_where_the_one_before_ended(folders: tu
     config = tiny(folders)
     net = start_network(config.network, Path(config.models), None).eval()
     torch.nn.init.normal_(net.refinement.out.weight, std=1.0)
-    thin = net.sampled_maps(torch.rand(2, 3, 64, 64) * 255)
+    thin = net.sampled_of(torch.rand(2, 3, 64, 64) * 255).coarse
     start = torch.from_numpy((ARCFACE_TEMPLATE - 56) * 0.4 + 32).float().expand(2, 5, 2)
     first, second, third = refinements(net, thin, start, 3)
     assert min((second - first).abs().max(), (third - second).abs().max()) > 0.1
@@ -322,16 +330,16 @@ def test_muon_takes_what_mixes_channels_outside_the_deep_half(folders: tuple[Pat
     assert mine["backbone.stem.weight"] == mine["refinement.out.weight"] == 2e-3
     assert mine["backbone.fire9.squeeze.weight"] == 6e-3
     assert not mine.keys() & rest.keys() and mine.keys() | rest.keys() == set(name_of.values())
-    assert not [name for name in mine if name.startswith("deep.") or name.endswith(".bias")]
+    assert not [name for name in mine if name.startswith("identity.deep.") or name.endswith(".bias")]
     depthwise = [n for n, p in net.named_parameters() if p.ndim == 4 and p.shape[1] == 1]
     assert depthwise and not mine.keys() & set(depthwise)
     with_deep = optimisers.optimisers(
-        net, nn.Parameter(torch.empty(0, 8)), replace(config, muon_deep=3.0, lr_deep=2e-4)
+        net, nn.Parameter(torch.empty(0, 8)), changed(config, muon_deep=3.0, lr_deep=2e-4)
     )[1]
     rates = {name_of[p]: group["rate"] for group in with_deep.param_groups for p in group["params"]}
-    assert rates == mine | {n: pytest.approx(6e-4) for n in rates if n.startswith("deep.")}
-    assert "deep.out.weight" in rates and not rates.keys() & set(depthwise)
-    assert len(optimisers.optimisers(net, nn.Parameter(torch.empty(0, 8)), replace(config, muon=0.0))) == 1
+    assert rates == mine | {n: pytest.approx(6e-4) for n in rates if n.startswith("identity.deep.")}
+    assert "identity.deep.out.weight" in rates and not rates.keys() & set(depthwise)
+    assert len(optimisers.optimisers(net, nn.Parameter(torch.empty(0, 8)), changed(config, muon=0.0))) == 1
 
 
 def test_another_config_cannot_resume(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -363,7 +371,7 @@ def test_averaged_weights_get_statistics_of_their_own() -> None:
 
 
 def test_the_rate_warms_up_waits_and_falls() -> None:
-    config = TrainConfig(steps=100, warmup=10, freeze_deep=0.5)
+    config = TrainConfig(steps=100, optimiser=OptimiserConfig(warmup=10, freeze_deep=0.5))
     assert optimisers.rate_factor(0, config, "front") == pytest.approx(0.1, abs=0.01)
     assert optimisers.rate_factor(10, config, "front") > 0.9
     assert optimisers.rate_factor(99, config, "front") < 0.01
@@ -378,18 +386,47 @@ def test_an_unknown_setting_names_the_nearest(tmp_path: Path) -> None:
     path.write_text("[network]\nstem = 16")
     with pytest.raises(OneShotError, match=r"network\.stm.*network\.stem"):
         load_config(path, ["network.stm=8"])
-    config = load_config(path, ["steps=7", "network.form=cell", "canvases=[64,96]"])
-    assert (config.steps, config.network.form, config.network.stem) == (7, "cell", 16)
-    assert config.canvases == (64, 96)
+    with pytest.raises(OneShotError, match=r"network\.identity\.deepblocks.*network\.identity\.deep_blocks"):
+        load_config(path, ["network.identity.deepblocks=2"])
+    with pytest.raises(OneShotError, match=r"network\.identity\.kind=fire: give one of picture, maps, cell"):
+        load_config(path, ["network.identity.kind=fire"])
+    with pytest.raises(OneShotError, match=r"network\.size=huge: give one of base, large, nano"):
+        load_config(path, ["network.size=huge"])
+    config = load_config(path, ["steps=7", "network.identity.kind=cell", "identity.canvases=[64,96]"])
+    assert (config.steps, config.network) == (7, NetworkConfig(stem=16, identity=CellIdentity()))
+    assert config.identity.canvases == (64, 96)
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
 
 
 def test_what_is_not_said_of_the_shape_is_as_in_the_weights_to_start_from(tmp_path: Path) -> None:
     start, path = tmp_path / "start.safetensors", tmp_path / "a.toml"
-    save_weights(start, OneShotNet(NetworkConfig(stem=16, thin=(0, 24), deep_blocks=2)), {})
+    given = NetworkConfig(stem=16, thin=24, identity=PictureIdentity(linear=2, deep_blocks=2))
+    save_weights(start, OneShotNet(given), {})
     path.write_text(f"start = {str(start)!r}")
-    config = load_config(path, ["network.deep_blocks=1"])
-    assert config.network == NetworkConfig(stem=16, thin=(0, 24), deep_blocks=1)
+    config = load_config(path, ["network.identity.deep_blocks=1"])
+    assert config.network == replace(given, identity=PictureIdentity(linear=2, deep_blocks=1))
+    config = load_config(path, ["network.identity.kind=maps", "network.identity.deep_blocks=1"])
+    assert config.network == replace(given, identity=MapsIdentity(deep_blocks=1))
+
+
+def test_a_table_that_the_stage_does_not_have_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('stage = "detection"\n[identity]\nbatch = 3')
+    with pytest.raises(OneShotError, match=r"\[identity\] means nothing in stage detection; leave it out"):
+        load_config(path, [])
+    path.write_text('stage = "joint"\n[identity]\nbatch = 3\n[detection]\nscenes = 2')
+    config = load_config(path, ["optimiser.lr=0.5"])
+    assert (config.identity.batch, config.detection.scenes, config.optimiser.lr) == (3, 2, 0.5)
+    with pytest.raises(OneShotError, match=r"identity\.bach; the nearest known one is identity\.batch"):
+        load_config(path, ["identity.bach=5"])
+
+
+def test_a_size_is_named_and_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('[network]\nsize = "nano"')
+    assert load_config(path, []).network == NANO
+    changed = load_config(path, ["network.direction=true", "network.identity.deep_blocks=4"]).network
+    assert changed == replace(NANO, direction=True, identity=MapsIdentity(deep_blocks=4))
 
 
 def test_picked_faces_are_usable_and_of_their_own_picture() -> None:

@@ -1,1 +1,1 @@
-"""From samples to the features that the recogniser reads, a file for each kind of sample."""
+"""Who somebody is: from maps to samples of each face, to features, to an embedding; a file for each kind."""

@@ -1,8 +1,58 @@
-"""From aligned samples of the backbone's maps to what the recogniser's deep half expects."""
+"""Identity from the backbone's maps at strides 2 and 4, on the aligned grid (`oneshot-nano`)."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from oneshot.models.backbone import Maps
+from oneshot.models.config import MapsIdentity
+from oneshot.models.edgeface import EDGEFACE
+from oneshot.models.identity.head import IdentityHead
+from oneshot.models.recogniser import DeepHalf
+from oneshot.models.sampling import Grid, Places, Sampled, SampledMap, template_to_image
+
+
+class FromMaps(IdentityHead):
+    """Samples of strides 2 and 4, a `Bridge` to what EdgeFace has at 14x14, and EdgeFace from there on.
+
+    Args:
+        shape: its shape. stride2, stride4: channels of these maps, the latter as it is sampled.
+    """
+
+    reads_coarse = True
+
+    def __init__(self, shape: MapsIdentity, stride2: int, stride4: int):
+        super().__init__()
+        self.thin2 = nn.Conv2d(stride2, shape.thin, 1)
+        self.fine, self.coarse = Grid(28, parts=shape.parts), Grid(14)
+        self.bridge = Bridge(
+            shape.parts**2 * shape.thin,
+            stride4,
+            shape.width,
+            EDGEFACE[shape.recogniser].hint_width(shape.fine_blocks),
+            shape.fine_width,
+            shape.rank,
+        )
+        self.deep = DeepHalf(shape.deep_blocks, shape.fine_blocks, shape.recogniser)
+
+    def maps(self, maps: Maps) -> tuple[SampledMap, ...]:
+        """Stride 2, thinned."""
+        return (SampledMap(self.thin2(maps.s2), 2),)
+
+    def samples(
+        self, sampled: Sampled, landmarks: Tensor, places: Places | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Stride 2 (N, F, 28, 28) and stride 4 (N, C, 14, 14); F is `parts` squared times the channels."""
+        transform = template_to_image(landmarks, self.fine.landmarks)
+        return self.fine(sampled.own, transform, places), self.coarse((sampled.coarse,), transform, places)
+
+    def features(self, *samples: Tensor) -> Tensor:
+        """What EdgeFace has before its last `fine_blocks` blocks at 14x14: (N, 48, 14, 14)."""
+        return self.bridge(*samples)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Embeddings (N, 1000), L2-normalised, float32."""
+        return F.normalize(self.deep(features).float(), dim=1)
 
 
 class Bridge(nn.Module):

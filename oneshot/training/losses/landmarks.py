@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from oneshot.models.boxcode import anchor_points, decode_landmarks, flatten_levels
 from oneshot.models.direction import AGREES, BOX_SIDE, classes_of, direction_of, turned, vector_of
 from oneshot.models.network import OneShotNet
-from oneshot.models.sampling import Template, apply_similarity, template_to_image
+from oneshot.models.sampling import SampledMap, apply_similarity, template_to_image
 from oneshot.training.assign import Assignment, FaceTargets
 from oneshot.training.data.views import jitter_landmarks
 from oneshot.training.losses.identity import landmark_loss
@@ -27,7 +27,7 @@ FROM_TEMPLATE = 0.3
 
 def scene_landmarks(
     net: OneShotNet,
-    thin: tuple[Tensor, ...],
+    stride4: SampledMap,
     raw: list[Tensor],
     targets: FaceTargets,
     assignment: Assignment,
@@ -38,7 +38,7 @@ def scene_landmarks(
     """Losses "direction" and "corrections" of some faces of each scene, from the head's coarse landmarks.
 
     Args:
-        thin: `OneShotNet.thinned` maps of the scenes. raw: the head's outputs for them.
+        stride4: the scenes' map that landmarks are placed by. raw: the head's outputs for them.
         faces: how many of each scene. corrections: how many in a row, each mends what the one before left.
     """
     size = (targets.boxes[..., 2:] - targets.boxes[..., :2]).prod(-1).sqrt()
@@ -52,7 +52,9 @@ def scene_landmarks(
     coarse = coarse_landmarks([level.detach() for level in raw], assignment, targets).flatten(0, 1)[rows]
     near = lies_near(coarse, truth)
     coarse = torch.where(near.view(-1, 1, 1), coarse, jitter_landmarks(truth, rng, *COARSE_NOISE))
-    return placing_losses(net, thin, jitter_boxes(box, rng), coarse, truth, counts, chosen, corrections, rng)
+    return placing_losses(
+        net, stride4, jitter_boxes(box, rng), coarse, truth, counts, chosen, corrections, rng
+    )
 
 
 def crop_landmarks(
@@ -60,8 +62,8 @@ def crop_landmarks(
 ) -> dict[str, Tensor]:
     """The same losses of views (B, 3, S, S) of one face each, RGB 0..255, with true landmarks (B, 5, 2)."""
     with torch.no_grad():
-        fine = net.backbone.fine(views)
-    thin = net.thinned(views, *fine)
+        maps = net.backbone(views, top=False)
+    stride4 = net.sampled(maps).coarse
     # A face's box from its points, as if upright: its middle is a little above theirs.
     centre = truth.mean(1)
     spread = (truth - centre.unsqueeze(1)).square().sum(2).mean(1, keepdim=True).sqrt()
@@ -70,7 +72,7 @@ def crop_landmarks(
     boxes = jitter_boxes(torch.cat((middle - half, middle + half), 1), rng)
     coarse = jitter_landmarks(truth, rng, *COARSE_NOISE)
     every = truth.new_ones(len(truth), 5)
-    return placing_losses(net, thin, boxes, coarse, truth, every, every[:, 0] > 0, corrections, rng)
+    return placing_losses(net, stride4, boxes, coarse, truth, every, every[:, 0] > 0, corrections, rng)
 
 
 def jitter_boxes(boxes: Tensor, rng: torch.Generator) -> Tensor:
@@ -84,7 +86,7 @@ def jitter_boxes(boxes: Tensor, rng: torch.Generator) -> Tensor:
 
 def placing_losses(
     net: OneShotNet,
-    thin: tuple[Tensor, ...],
+    stride4: SampledMap,
     boxes: Tensor,
     coarse: Tensor,
     truth: Tensor,
@@ -97,33 +99,33 @@ def placing_losses(
 
     counts: (N, 5), how much each true point counts. chosen: (N,) bool, the faces that count at all.
     """
-    template: Template = net.template
-    true_direction = direction_of(template_to_image(truth, template.landmarks))
+    template = net.refinement.grid.landmarks
+    true_direction = direction_of(template_to_image(truth, template))
     losses: dict[str, Tensor] = {}
     start = coarse
     if net.direction is not None:
-        logits = net.look(thin, boxes)
+        logits = net.direction.logits(stride4, boxes)
         wanted = classes_of(true_direction[chosen])
         losses["direction"] = F.cross_entropy(logits[chosen].float(), wanted)
         vector = vector_of(logits.detach())
         right = (F.normalize(vector, dim=1) * true_direction).sum(1, keepdim=True) > AGREES
         # The head's points are kept or replaced as at run time, were the direction decided rightly.
-        start = net.turn(boxes, coarse, torch.where(right, vector, true_direction))[0]
+        start = net.direction.turn(boxes, coarse, torch.where(right, vector, true_direction))[0]
         spun = torch.rand(len(start), 1, generator=rng).to(start) * 0.8 - 0.4
         x, y = true_direction.split(1, 1)
         about = torch.cat((x * spun.cos() - y * spun.sin(), x * spun.sin() + y * spun.cos()), 1)
-        instead = apply_similarity(turned(boxes, template.landmarks, about), template.landmarks)
+        instead = apply_similarity(turned(boxes, template, about), template)
         swap = torch.rand(len(start), 1, 1, generator=rng).to(start) < FROM_TEMPLATE
         start = torch.where(swap, instead, start)
     found = []
     for _ in range(corrections):
-        start = net.refine(thin, start.detach())
+        start = net.refinement(stride4, start.detach())
         found.append(start[chosen])
     times = len(found)
     losses["corrections"] = landmark_loss(
         torch.cat(found),
         truth[chosen].repeat(times, 1, 1),
-        template.landmarks,
+        template,
         counts[chosen].repeat(times, 1),
     )
     return losses

@@ -48,7 +48,10 @@ class Seen:
 
 
 class DetectionStage:
-    """Data and losses of detection alone. With `lr = 0` the trunk that identity shares stays as it is."""
+    """Data and losses of detection alone.
+
+    With `optimiser.lr = 0` the trunk that identity shares stays as it is.
+    """
 
     def __init__(self, config: TrainConfig):
         self.config = config
@@ -56,13 +59,13 @@ class DetectionStage:
         self.centres = nn.Parameter(torch.empty(0))
         pool, self.held = load_pool(Path(config.data))
         self.turned = turned_validation(Path(config.data))
-        scenes = SceneConfig(batch=config.scenes, sides=config.scene_sides)
+        scenes = SceneConfig(batch=config.detection.scenes, sides=config.detection.sides)
         self.open = SceneBatches(pool, scenes, config.seed)
         self.closed = SceneBatches(pool, replace(scenes, mosaic=0.0), config.seed)
         self.teacher: OneShotNet | None = None
-        if config.head_teacher is not None:
-            self.teacher = load_network(Path(config.head_teacher))[0].to(self.device).requires_grad_(False)
-            self.teacher.to(memory_format=torch.channels_last)
+        if config.detection.teacher is not None:
+            self.teacher = load_network(Path(config.detection.teacher))[0].requires_grad_(False)
+            self.teacher.to(self.device).to(memory_format=torch.channels_last)
         if config.network.direction:
             self.crops = split_by_person(load_crops(Path(config.data)))[0]
         self.loader: Iterator[SceneBatch] = iter(())
@@ -71,11 +74,11 @@ class DetectionStage:
     @property
     def images(self) -> int:
         """Scenes of one step."""
-        return self.config.scenes
+        return self.config.detection.scenes
 
     def batch(self, step: int) -> SceneBatch:
         """The scenes of one step; a worker composes ahead as long as steps follow one another."""
-        closing = int((1 - self.config.close_mosaic) * self.config.steps)
+        closing = int((1 - self.config.detection.close_mosaic) * self.config.steps)
         if step != self.next_step or step == closing:
             scenes, end = (self.open, closing) if step < closing else (self.closed, self.config.steps)
             self.loader = scene_loader(scenes, range(step, end), self.config.workers)
@@ -89,15 +92,15 @@ class DetectionStage:
         images = batch.images.to(self.device).float().contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.config.precision):
             maps = net.backbone(images)
-            raw = net.detect(maps)
-            taught = self.teacher.detect(self.teacher.backbone(images)) if self.teacher else None
+            raw = net.head(maps)
+            taught = self.teacher.head(self.teacher.backbone(images)) if self.teacher else None
         sizes = level_sizes(images.shape[2], images.shape[3])
         assignment = assign(targets.boxes, targets.valid, targets.ignore, targets.ignore_valid, sizes)
         return Seen(images, targets, maps, raw, taught, assignment)
 
     def judge(self, seen: Seen) -> dict[str, Tensor]:
         """Weighted detection losses, and those of imitation."""
-        weight = self.config.weight_detection
+        weight = self.config.detection.weight
         losses = {
             f"detection_{name}": weight * DETECTION_WEIGHTS[name] * value
             for name, value in detection_losses(seen.raw, seen.targets, seen.assignment).items()
@@ -113,33 +116,34 @@ class DetectionStage:
         return {**self.judge(seen), **self.place(net, step, seen)}
 
     def place(self, net: OneShotNet, step: int, seen: Seen) -> dict[str, Tensor]:
-        """Weighted losses of directions and corrections, where the samples serve landmarks alone."""
+        """Weighted losses of directions and corrections, where stride 4 serves landmarks alone."""
         config = self.config
-        if not config.network.stem_bridge:
+        if net.identity.reads_coarse:
             return {}
         rng = torch.Generator().manual_seed((config.seed << 32) + 2**30 + step)
         with autocast(self.device, config.precision):
-            thin = net.thinned(*seen.maps[:3])
             losses = scene_landmarks(
                 net,
-                thin,
+                net.sampled(seen.maps).coarse,
                 seen.raw,
                 seen.targets,
                 seen.assignment,
-                config.scene_faces,
-                config.corrections,
+                config.detection.faces,
+                config.detection.corrections,
                 rng,
             )
+            times = config.detection.corrections
             for views, truth in self.any_way(step, rng) if config.network.direction else ():
-                for name, value in crop_landmarks(net, views, truth, config.corrections, rng).items():
-                    losses[f"crop_{name}"] = losses.get(f"crop_{name}", 0) + value / len(config.canvases)
-        return {name: config.weight_landmarks * value for name, value in losses.items()}
+                for name, value in crop_landmarks(net, views, truth, times, rng).items():
+                    part = value / len(config.detection.canvases)
+                    losses[f"crop_{name}"] = losses.get(f"crop_{name}", 0) + part
+        return {name: config.detection.weight_landmarks * value for name, value in losses.items()}
 
     def any_way(self, step: int, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Views of one step's crops turned over the whole circle, an equal part on each of the canvases."""
-        config = self.config
-        rows = torch.randint(len(self.crops), (config.batch,), generator=rng)
-        parts = zip(rows.chunk(len(config.canvases)), config.canvases, config.scales, strict=True)
+        settings = self.config.detection
+        rows = torch.randint(len(self.crops), (settings.crops,), generator=rng)
+        parts = zip(rows.chunk(len(settings.canvases)), settings.canvases, settings.scales, strict=True)
         for part, canvas, scales in parts:
             pixels, landmarks = self.crops.pixels[part], self.crops.landmarks[part]
             views, truth = make_views(

@@ -40,14 +40,14 @@ class DistilStage:
     @property
     def images(self) -> int:
         """Crops of one step."""
-        return self.config.batch
+        return self.config.identity.batch
 
     def rows(self, step: int, rng: torch.Generator) -> Tensor:
         """The crops of one step: GROUP of each of some people, then those whose turn it is."""
-        count = self.config.batch // (2 * GROUP)
+        count = self.config.identity.batch // (2 * GROUP)
         chosen = [self.people[i] for i in torch.randperm(len(self.people), generator=rng)[:count]]
         groups = [rows[torch.randperm(len(rows), generator=rng)[:GROUP]] for rows in chosen]
-        return torch.cat([*groups, self.identity.rows(step)])[: self.config.batch]
+        return torch.cat([*groups, self.identity.rows(step)])[: self.config.identity.batch]
 
     def losses(self, net: SqueezeFacePoseNet, step: int) -> dict[str, Tensor]:
         """Weighted losses of one step; the student's crops are aligned less well than the teacher's."""
@@ -59,7 +59,8 @@ class DistilStage:
             faces.append(identity.teacher.crop(views, jitter_landmarks(truth, rng, 0.05, 0.03), self.grid))
         target = identity.teach(torch.cat(crops))
         descriptors = self.describe(net, torch.cat(faces))
-        return {"pairs": config.weight_pairs * neighbours_loss(F.normalize(descriptors, dim=1), target)}
+        loss = neighbours_loss(F.normalize(descriptors, dim=1), target)
+        return {"pairs": config.identity.weight_pairs * loss}
 
     def describe(self, net: SqueezeFacePoseNet, faces: Tensor) -> Tensor:
         """Descriptors (N, 1000) float32 of aligned faces (N, 3, 113, 113), RGB 0..255."""

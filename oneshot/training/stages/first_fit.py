@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from oneshot.models.identity.from_picture import StemBridge
+from oneshot.models.identity.from_picture import FromPicture
 from oneshot.models.network import OneShotNet
-from oneshot.models.sampling import POSE
+from oneshot.models.sampling import POSE, SampledMap
 from oneshot.training.stages.identity import IdentityStage
 
 STEPS = 2
@@ -22,23 +22,23 @@ Seen = tuple[Tensor, Tensor, Tensor]
 def fit_stem_bridge(net: OneShotNet, stage: IdentityStage) -> float | None:
     """Fit a `StemBridge` that maps nothing yet to the teacher's stem, on the views of some steps.
 
-    The backbone's linear filters, where it has some, become those of all 3x3 filters that tell most of what
+    The backbone's linear filters become those of all 3x3 filters that tell most of what
     the teacher's make and the picture's samples do not; then the matrices are fitted to the samples of both.
 
     Returns:
         The share of the variance of the teacher's features that it explains there; None where there is
         nothing to fit.
     """
-    bridge = getattr(net, "bridge", None)
-    if not isinstance(bridge, StemBridge) or bool(bridge.linear.weight.any()):
+    if not isinstance(net.identity, FromPicture) or bool(net.identity.bridge.linear.weight.any()):
         return None
+    bridge = net.identity.bridge
     net.to(stage.device).eval()
     norm = stage.teacher.net.stem[1]
     bridge.norm_out.load_state_dict(norm.state_dict())
     filters = net.backbone.linear
-    if filters is not None:
-        every = torch.eye(27, device=stage.device).view(27, 3, 3, 3)
-        filters.weight.copy_(_telling_most(_seen(net, stage, every), len(filters.weight)))
+    assert filters is not None
+    every = torch.eye(27, device=stage.device).view(27, 3, 3, 3)
+    filters.weight.copy_(_telling_most(_seen(net, stage, every), len(filters.weight)))
     seen = list(_seen(net, stage))
     cells = torch.cat([samples.transpose(0, 1).flatten(1) for samples, _, _ in seen], 1)
     bridge.norm.running_mean, bridge.norm.running_var = cells.mean(1), cells.var(1)
@@ -61,12 +61,13 @@ def _seen(net: OneShotNet, stage: IdentityStage, filters: Tensor | None = None) 
     """
     for step in range(STEPS):
         for views, truth in stage.views(stage.rows(step), torch.Generator().manual_seed(step)):
-            if filters is None:
-                sampled = net.sampled_maps(views)
-            else:
-                sampled = (views, F.conv2d(net.backbone.normalised(views), filters, stride=2, padding=1))
+            sampled = net.sampled_of(views)
+            if filters is not None:
+                map2 = F.conv2d(net.backbone.normalised(views), filters, stride=2, padding=1)
+                sampled = sampled._replace(own=(sampled.own[0], SampledMap(map2, 2)))
             wanted = stage.teacher.filtered(stage.teacher.crop(views, truth))
-            yield *net.samples(sampled, truth), wanted
+            samples, poses = net.identity.samples(sampled, truth)
+            yield samples, poses, wanted
 
 
 def _equations(seen: Iterator[Seen]) -> tuple[Tensor, Tensor]:

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oneshot.errors import OneShotError
+from oneshot.models.config import CellIdentity
 from oneshot.models.edgeface import EDGEFACE
 from oneshot.models.network import OneShotNet
 from oneshot.models.recogniser import EMBEDDING
-from oneshot.models.sampling import Template
+from oneshot.models.sampling import SampledMap
 from oneshot.training.config import TrainConfig
 from oneshot.training.data.crops import Crops, load_crops, split_by_person
 from oneshot.training.data.views import CROP_SCALE, jitter_landmarks, make_views
@@ -40,21 +41,23 @@ class IdentityStage:
 
     def __init__(self, config: TrainConfig, crops: Crops | None = None):
         self.config = config
+        self.settings = settings = config.identity
         self.device = torch.device(config.device)
         crops = crops or load_crops(Path(config.data))
         self.train, self.held = split_by_person(crops)
-        if len(self.train) < config.batch:
+        if len(self.train) < settings.batch:
             raise OneShotError(
-                f"{config.data}: {len(self.train)} crops to train on, fewer than batch={config.batch}; "
-                "lower batch or add crops"
+                f"{config.data}: {len(self.train)} crops to train on, fewer than "
+                f"identity.batch={settings.batch}; lower it or add crops"
             )
         self.pixels = self.train.pixels.to(self.device)
-        recogniser = config.network.recogniser
-        state = load_state(Path(config.models) / EDGEFACE[recogniser].file)
-        self.teacher = Teacher(state, config.network.fine_blocks, recogniser).to(self.device)
+        shape = config.network.identity
+        state = load_state(Path(config.models) / EDGEFACE[shape.recogniser].file)
+        fine_blocks = 0 if isinstance(shape, CellIdentity) else shape.fine_blocks
+        self.teacher = Teacher(state, fine_blocks, shape.recogniser).to(self.device)
         self.teacher.to(memory_format=torch.channels_last)
-        self.template = Template().to(self.device)
-        people = int(self.train.identity.max()) + 1 if config.weight_margin else 0
+        self.template = self.teacher.grid.landmarks
+        people = int(self.train.identity.max()) + 1 if settings.weight_margin else 0
         centres = torch.randn(people, EMBEDDING, generator=torch.Generator().manual_seed(1))
         self.centres = nn.Parameter(centres.to(self.device))
         self.order: tuple[int, Tensor] = (-1, torch.empty(0))
@@ -70,22 +73,22 @@ class IdentityStage:
     @property
     def images(self) -> int:
         """Crops of one step."""
-        return self.config.batch
+        return self.settings.batch
 
     def rows(self, step: int) -> Tensor:
         """The crops of one step: every epoch a fresh permutation that the seed fixes."""
-        per_epoch = len(self.train) // self.config.batch
+        per_epoch = len(self.train) // self.settings.batch
         epoch, position = divmod(step, per_epoch)
         if self.order[0] != epoch:
             rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
             self.order = (epoch, torch.randperm(len(self.train), generator=rng))
-        return self.order[1][position * self.config.batch : (position + 1) * self.config.batch]
+        return self.order[1][position * self.settings.batch : (position + 1) * self.settings.batch]
 
     def views(self, rows: Tensor, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """`make_views` of these crops, an equal part of them on each of the config's canvases."""
-        config = self.config
+        settings = self.settings
         for part, canvas, scales in zip(
-            rows.chunk(len(config.canvases)), config.canvases, config.scales, strict=True
+            rows.chunk(len(settings.canvases)), settings.canvases, settings.scales, strict=True
         ):
             landmarks = self.train.landmarks[part].to(self.device)
             yield make_views(self.pixels[part], landmarks, canvas, scales, rng)
@@ -99,67 +102,62 @@ class IdentityStage:
 
     def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:
         """Named losses of one step, weighted as the config says."""
-        config = self.config
+        config, settings = self.config, self.settings
         rng = torch.Generator().manual_seed((config.seed << 32) + step)
         rows = self.rows(step)
         views = list(self.views(rows, rng))
         target = self.sharpened(rows, self.teach(torch.cat([self.teacher.crop(*view) for view in views])))
         samples, aligned_all, refined_all, truth_all = [], [], [], []
-        outputs: list[Tensor] = []
-        own = config.own_landmarks if step >= config.own_landmarks_from * config.steps else 0.0
+        own = settings.own_landmarks if step >= settings.own_landmarks_from * config.steps else 0.0
         # One autocast for all: it keeps the weights' bfloat16 copies until it ends.
         with autocast(self.device, self.config.precision):
             for images, truth in views:
                 images = images.contiguous(memory_format=torch.channels_last)
-                thin = net.sampled_maps(images)
-                noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
+                sampled = net.sampled_of(images)
+                coarse = sampled.coarse
                 # Alone, identity has the maps that it reads to itself, which is a twentieth faster; stage 3
-                # shapes them for the landmarks, too, and a stem bridge leaves stride 4 to nobody else.
-                shared = config.stage == "joint" or config.network.stem_bridge
-                own_maps = thin if shared else tuple(m.detach() for m in thin)
-                corrections = refinements(net, own_maps, noisy, config.corrections)
+                # shapes them for the landmarks, too, and so does stage 1 where identity does not read them.
+                if net.identity.reads_coarse and config.stage != "joint":
+                    coarse = coarse._replace(map=coarse.map.detach())
+                noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
+                corrections = refinements(net, coarse, noisy, settings.corrections)
                 near = jitter_landmarks(truth, rng, 0.05, 0.03)
                 chosen = (torch.rand(len(truth), 1, 1, generator=rng) < own).to(self.device)
                 landmarks = torch.where(chosen, corrections[-1].detach(), near)
-                if config.network.form == "cell":
-                    outputs.append(net.embed((*thin, *net.backbone(images)[3:]), landmarks))
-                else:
-                    samples.append(net.samples(thin, landmarks))
+                samples.append(net.identity.samples(sampled, landmarks))
                 aligned_all.append(landmarks)
                 refined_all.extend(corrections)
                 truth_all.extend([truth] * len(corrections))
             losses: dict[str, Tensor] = {}
             # The bridge's batch-norms see all sizes of face at once, as at run time.
-            if config.network.form == "aligned":
-                features, embedding = self.finish(net, *(torch.cat(s) for s in zip(*samples, strict=True)))
+            features, embedding = self.finish(net, *(torch.cat(s) for s in zip(*samples, strict=True)))
+            if net.identity.hinted:
                 # Hints of the crop as it is aligned here: samples of one place do not tell of another.
                 seen = zip(views, aligned_all, strict=True)
                 crops = torch.cat([self.teacher.crop(images, landmarks) for (images, _), landmarks in seen])
-                losses["hint"] = config.weight_hint * hint_loss(features, self.teacher.hints(crops))
-            else:
-                embedding = torch.cat(outputs)
-        losses["cosine"] = config.weight_cosine * cosine_loss(embedding, target)
-        losses["pairs"] = config.weight_pairs * pairs_loss(embedding, target)
-        losses["landmarks"] = config.weight_landmarks * landmark_loss(
-            torch.cat(refined_all), torch.cat(truth_all), self.template.landmarks
+                losses["hint"] = settings.weight_hint * hint_loss(features, self.teacher.hints(crops))
+        losses["cosine"] = settings.weight_cosine * cosine_loss(embedding, target)
+        losses["pairs"] = settings.weight_pairs * pairs_loss(embedding, target)
+        losses["landmarks"] = settings.weight_landmarks * landmark_loss(
+            torch.cat(refined_all), torch.cat(truth_all), self.template
         )
-        if config.weight_margin:
+        if settings.weight_margin:
             labels = self.train.identity[rows].to(self.device)
-            losses["margin"] = config.weight_margin * margin_loss(embedding, self.centres, labels)
+            losses["margin"] = settings.weight_margin * margin_loss(embedding, self.centres, labels)
         return losses
 
     def teach(self, crops: Tensor) -> Tensor:
         """The teacher's targets for aligned crops."""
-        teacher = self.step_teacher if len(crops) == self.config.batch else self.teacher
+        teacher = self.step_teacher if len(crops) == self.settings.batch else self.teacher
         with autocast(self.device, self.config.precision):
             return teacher(crops.contiguous(memory_format=torch.channels_last))
 
     def sharpened(self, rows: Tensor, target: Tensor) -> Tensor:
         """The targets (B, 1000) of one step's views, those of small ones replaced as `sharp_below` says."""
-        config = self.config
-        parts = zip(rows.chunk(len(config.canvases)), config.scales, strict=True)
+        settings = self.settings
+        parts = zip(rows.chunk(len(settings.canvases)), settings.scales, strict=True)
         small = torch.cat(
-            [torch.full((len(part),), largest < config.sharp_below) for part, (_, largest) in parts]
+            [torch.full((len(part),), largest < settings.sharp_below) for part, (_, largest) in parts]
         )
         chosen = rows[small]
         if len(chosen):
@@ -179,13 +177,11 @@ class IdentityStage:
             for views, truth in self.held_views(scale):
                 with autocast(self.device, self.config.precision):
                     target = self.teach(self.teacher.crop(views, truth))
-                    maps = net.backbone(views.contiguous(memory_format=torch.channels_last))
-                    thin = net.thinned(*maps[:3])
-                    sampled = (*thin, *maps[3:])
-                    given = net.embed(sampled, truth)
+                    sampled = net.sampled_of(views.contiguous(memory_format=torch.channels_last))
+                    given = net.identity(sampled, truth)
                     noisy = jitter_landmarks(truth, rng, *COARSE_NOISE)
-                    refined = refinements(net, thin, noisy, net.config.refinements)[-1]
-                    own = net.embed(sampled, refined)
+                    refined = refinements(net, sampled.coarse, noisy, net.config.refinements)[-1]
+                    own = net.identity(sampled, refined)
                 parts.append((given, own, target, alignment_error(refined, truth)))
             given, own, target, error = (torch.cat(p).cpu() for p in zip(*parts, strict=True))
             figures[f"cosine_{name}"] = float((given * target).sum(1).mean())
@@ -196,17 +192,17 @@ class IdentityStage:
         return figures
 
 
-def finish(net: OneShotNet, fine: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
-    """Samples to the bridge's features and the embeddings (N, 1000), L2-normalised, float32."""
-    features = net.bridge(fine, coarse)
-    return features, F.normalize(net.deep(features).float(), dim=1)
+def finish(net: OneShotNet, *samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Samples to the identity head's features and the embeddings (N, 1000), L2-normalised, float32."""
+    features = net.identity.features(*samples)
+    return features, net.identity.embed(features)
 
 
-def refinements(net: OneShotNet, thin: tuple[Tensor, ...], landmarks: Tensor, times: int) -> list[Tensor]:
+def refinements(net: OneShotNet, coarse: SampledMap, landmarks: Tensor, times: int) -> list[Tensor]:
     """Landmarks (N, 5, 2) after each of so many corrections; none learns through the one before it."""
     corrections = [landmarks]
     for _ in range(times):
-        corrections.append(net.refine(thin, corrections[-1].detach()))
+        corrections.append(net.refinement(coarse, corrections[-1].detach()))
     return corrections[1:]
 
 

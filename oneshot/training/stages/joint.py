@@ -26,7 +26,7 @@ class JointStage:
     @property
     def images(self) -> int:
         """Crops and scenes of one step."""
-        return self.config.batch + self.config.scenes
+        return self.config.identity.batch + self.config.detection.scenes
 
     def losses(self, net: OneShotNet, step: int) -> dict[str, Tensor]:
         """Weighted losses of one step: the crops' as in stage 1, detection, and the scenes' own identity."""
@@ -36,9 +36,9 @@ class JointStage:
 
     def scene_identity(self, net: OneShotNet, step: int, seen: Seen) -> dict[str, Tensor]:
         """Weighted identity and landmark losses of some faces of each scene, aligned as at run time."""
-        config, targets = self.config, seen.targets
+        config, settings, targets = self.config, self.config.identity, seen.targets
         rng = torch.Generator().manual_seed((config.seed << 32) + 2**31 + step)
-        rows, chosen = pick_faces(targets.identity_ok, config.scene_faces, rng)
+        rows, chosen = pick_faces(targets.identity_ok, config.detection.faces, rng)
         if not bool(chosen.any()):
             return {}
         losses = {}
@@ -51,24 +51,22 @@ class JointStage:
         near = (coarse - truth).norm(dim=2).mean(1) < 0.8 * spread
         coarse = torch.where(near.view(-1, 1, 1), coarse, jittered)
         with autocast(self.device, self.config.precision):
-            thin = net.thinned(*seen.maps[:3])
-            corrections = refinements(net, thin, coarse, config.corrections)
+            sampled = net.sampled(seen.maps)
+            corrections = refinements(net, sampled.coarse, coarse, settings.corrections)
             refined = corrections[-1]
-            views = seen.images.repeat_interleave(config.scene_faces, 0)[chosen]
+            views = seen.images.repeat_interleave(config.detection.faces, 0)[chosen]
             teacher = self.identity.teacher
             target = self.identity.teach(teacher.crop(views, truth[chosen]))
-            if config.network.form == "aligned":
-                fine, rough = net.samples(thin, refined.detach())
-                features, embedding = finish(net, fine[chosen], rough[chosen])
+            samples = net.identity.samples(sampled, refined.detach())
+            features, embedding = finish(net, *(part[chosen] for part in samples))
+            if net.identity.hinted:
                 hint = teacher.hints(teacher.crop(views, refined[chosen].detach()))
-                losses["scene_hint"] = config.weight_hint * 0.5 * hint_loss(features, hint)
-            else:
-                embedding = net.embed((*thin, *seen.maps[3:]), refined.detach())[chosen]
-        losses["scene_cosine"] = config.weight_cosine * 0.5 * cosine_loss(embedding, target)
-        losses["scene_landmarks"] = config.weight_landmarks * landmark_loss(
+                losses["scene_hint"] = settings.weight_hint * 0.5 * hint_loss(features, hint)
+        losses["scene_cosine"] = settings.weight_cosine * 0.5 * cosine_loss(embedding, target)
+        losses["scene_landmarks"] = settings.weight_landmarks * landmark_loss(
             torch.cat([corrected[chosen] for corrected in corrections]),
             truth[chosen].repeat(len(corrections), 1, 1),
-            self.identity.template.landmarks,
+            self.identity.template,
         )
         return losses
 

@@ -46,7 +46,7 @@ class SoftmaxConfig:
     data: tuple[str, ...] = ("ms1m", "vggface2")
     random_windows: tuple[bool, ...] = (False, True)
     form: str = "plain"
-    models: str = "../shared/models"
+    models: str = "models"
     start: str | None = None
     rates: tuple[float, ...] = (0.01, 0.005, 0.001, 0.0001)
     new_layers: float = 10.0

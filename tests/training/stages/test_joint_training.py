@@ -3,14 +3,13 @@
 import io
 import json
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from tiny_training import QUIET, folders, tiny
+from tiny_training import QUIET, changed, folders, tiny
 
 from oneshot.models.network import OneShotNet
 from oneshot.models.weights import save_weights
@@ -58,8 +57,8 @@ def _add(tar: tarfile.TarFile, name: str, picture: np.ndarray) -> None:
 
 
 def with_scenes(scenes: tuple[Path, Path], **changes: object) -> TrainConfig:
-    config = tiny(scenes, scenes=2, scene_sides=(96, 128), evaluate_every=1000)
-    return replace(config, **changes)  # type: ignore[arg-type]
+    config = tiny(scenes, scenes=2, sides=(96, 128), evaluate_every=1000)
+    return changed(config, **changes)
 
 
 def fresh(config: TrainConfig) -> OneShotNet:
@@ -67,26 +66,35 @@ def fresh(config: TrainConfig) -> OneShotNet:
     return start_network(config.network, Path(config.models), None)
 
 
+@torch.no_grad()
+def mean_losses(stage: DetectionStage, net: OneShotNet, steps: int = 8) -> dict[str, float]:
+    """Of several steps: faces of two scenes alone may lie any way, small or large."""
+    found = [stage.losses(net.train(), step) for step in range(steps)]
+    return {name: sum(float(losses[name]) for losses in found) / steps for name in found[0]}
+
+
 def test_detection_learns_while_the_trunk_stays(scenes: tuple[Path, Path], tmp_path: Path) -> None:
     config = with_scenes(scenes, stage="detection", steps=80, lr=0.0, lr_deep=0.0, lr_head=1e-2, warmup=5)
     stage, net = DetectionStage(config), fresh(config)
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    with torch.no_grad():
-        first = stage.losses(net.train(), 0)
+    first = mean_losses(stage, net)
     loop.train(config, stage, net, tmp_path, False, QUIET)
-    learning = ("head.", *(f"backbone.fire{n}" for n in range(4, 10)))
+    # Stride 4 is sampled for landmarks alone, so that what places them may learn.
+    learning = ("head.", "thin4.", "refinement.", *(f"backbone.fire{n}" for n in range(4, 10)))
     for name, value in net.state_dict().items():
         if not name.startswith(learning):
             assert torch.equal(value, before[name]), name
-    with torch.no_grad():
-        last = stage.losses(net.train(), 0)
+    last = mean_losses(stage, net)
     for name in ("detection_box", "detection_iou", "detection_landmarks"):
-        assert float(last[name]) < 0.95 * float(first[name]), name
+        assert last[name] < 0.95 * first[name], (first, last)
     assert set(stage.evaluate(net.eval())) == {
         "ap50",
         "best_f1",
         "best_f1_threshold",
         "coarse_landmark_error",
+        "landmark_error",
+        "undecided",
+        "misread",
     }
 
 
@@ -104,7 +112,7 @@ def test_a_head_that_is_imitated_adds_its_losses(scenes: tuple[Path, Path], tmp_
         plain = DetectionStage(config).losses(net, 0)
         for name in ("same", "other"):
             path = str(tmp_path / f"{name}.safetensors")
-            losses = DetectionStage(replace(config, head_teacher=path)).losses(net, 0)
+            losses = DetectionStage(changed(config, teacher=path)).losses(net, 0)
             assert {k: v for k, v in losses.items() if k in plain} == plain
             added = {k: float(v) for k, v in losses.items() if k not in plain}
             assert set(added) == {f"imitation_{part}" for part in ("confidence", "box", "landmarks")}

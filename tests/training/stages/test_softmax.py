@@ -179,7 +179,7 @@ def test_the_configs_values_are_the_papers_and_mistakes_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = ROOT / "scripts" / "configs" / "squeezefaceposenet.toml"
-    assert checked(SoftmaxConfig, read_table(path, [])) == SoftmaxConfig()
+    assert checked(SoftmaxConfig, read_table(path)) == SoftmaxConfig()
     script: ModuleType = load_script("train_squeezefaceposenet")
     for changes, word in (
         (["form=round"], "form=round"),
