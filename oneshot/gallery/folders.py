@@ -7,6 +7,7 @@ from pathlib import Path
 
 from oneshot.errors import OneShotError
 from oneshot.media.images import natural_order, pictures_in
+from oneshot.media.search import search
 
 EXCLUDED = (
     "@eadir",
@@ -28,7 +29,7 @@ class People:
 
     Attributes:
         photos: names and their photos.
-        left_out: people without a photo, and why.
+        left_out: people without a photo, and files and folders that cannot be read, and why.
     """
 
     photos: dict[str, list[Path]] = field(default_factory=dict)
@@ -65,16 +66,27 @@ def people_in(folder: Path | str, exclude: Sequence[str] = ()) -> People:
             people.photos.setdefault(photo.stem, []).append(photo)
     for person in sorted((p for p in folder.iterdir() if p.is_dir()), key=natural_order):
         if not excluded(person.relative_to(folder), exclude):
-            inside = [person, *sorted(p for p in person.rglob("*") if p.is_dir())]
-            photos = [photo for place in inside for photo in pictures_in(place)]
-            photos = [photo for photo in photos if not excluded(photo.relative_to(folder), exclude)]
-            if photos:
-                people.photos.setdefault(person.name, []).extend(photos)
-            else:
-                people.left_out[person.name] = f"{person}: no photo in this person's folder"
+            _add(people, person, exclude)
     if not people.photos:
         empty = f" ({'; '.join(people.left_out.values())})" if people.left_out else ""
         raise OneShotError(
             f"{folder}: no photos in it{empty}; put a photo, or a folder of photos, per person there"
         )
     return people
+
+
+def _add(people: People, person: Path, exclude: Sequence[str]) -> None:
+    """The photos in a person's folder; what cannot be read there keeps nobody else out."""
+    try:
+        found = search(person, lambda path: excluded(person.name / path, exclude))
+    except OneShotError as error:
+        people.left_out[person.name] = str(error)
+        return
+    # What needs a package is among them, so that whoever reads it is told.
+    photos = [*found.pictures, *(path for path, why in found.skipped.items() if why.startswith("pip"))]
+    if photos:
+        people.photos.setdefault(person.name, []).extend(photos)
+    elif not found.unreadable:
+        people.left_out[person.name] = f"{person}: no photo in this person's folder"
+    for path, why in found.unreadable.items():
+        people.left_out[path.relative_to(person.parent).as_posix()] = why

@@ -18,6 +18,7 @@ from conftest import ROOT
 from fake import INFO, picture, write_model
 
 from oneshot import Gallery, OneShot
+from oneshot.files import PARTIAL
 from oneshot.media.video import VideoSink, frames
 
 SCRIPT = ROOT / "scripts" / "detect_verify.py"
@@ -343,7 +344,7 @@ def test_ctrl_c_finishes_the_files(desk: Path, fake_weights: Path, sent: signal.
     )
     process = start(*args, "--gallery", "people", cwd=desk)
     deadline = time.monotonic() + 600
-    while not any(p.stat().st_size for p in desk.glob(".o.*.partial.avi")) and time.monotonic() < deadline:
+    while not any(p.stat().st_size for p in desk.glob(f"{PARTIAL}*.avi")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(sent)
     out, err = process.communicate(timeout=600)
