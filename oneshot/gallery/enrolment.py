@@ -1,6 +1,7 @@
 """Which photos of a person become part of a template, and why the others do not."""
 
 import hashlib
+import math
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def choose(
                 raise
             left_out[label] = str(error).removeprefix(f"{label}: ")
     least = _least(limits, model)
-    if limits is not None:
+    if limits is not None and least < math.inf:
         odd = outliers(np.array([s.embedding for s in used], np.float32), others, least)
         for i in odd:
             left_out[used[i].label] = "does not look like the person's other photos; check who it shows"
@@ -132,9 +133,7 @@ def _least(limits: Limits | None, model: Model) -> float:
     try:
         return threshold_at(FAR, model.thresholds)
     except OneShotError:
-        if limits is None:
-            return float("inf")
-        raise
+        return math.inf
 
 
 def _meant(look: "_Look", sure: Floats, least: float, otherwise_largest: bool) -> int:

@@ -109,7 +109,7 @@ class Gallery:
         """
         gallery = cls(model)
         reasons = []
-        for name, outcome in gallery.enroll_folder(folder, limits=None):
+        for name, outcome in gallery.enroll_folder(folder):
             left_out = {name: str(outcome)} if isinstance(outcome, OneShotError) else outcome.left_out
             reasons += [f"left out: {label}: {why}" for label, why in left_out.items()]
         if not len(gallery):

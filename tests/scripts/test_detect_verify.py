@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from fake import INFO, picture, write_model
+from fake import INFO, photo, picture, write_model
 
 from oneshot import Gallery, OneShot
 from oneshot.files import PARTIAL
@@ -39,8 +39,8 @@ def desk(tmp_path: Path) -> Path:
             sink.write(picture(**rhea, **gus, **bo))
     people = tmp_path / "people"
     (people / "Gus").mkdir(parents=True)
-    cv2.imwrite(str(people / "Rhea.png"), picture(Rhea=(50, 50, 150, 150)))
-    cv2.imwrite(str(people / "Gus" / "a.png"), picture(Gus=(50, 50, 150, 150)))
+    cv2.imwrite(str(people / "Rhea.png"), photo("Rhea"))
+    cv2.imwrite(str(people / "Gus" / "a.png"), photo("Gus"))
     cv2.imwrite(str(tmp_path / "wall.png"), picture())
     cv2.imwrite(str(tmp_path / "photo.png"), picture(Rhea=(30, 40, 130, 160), Bo=(200, 50, 260, 110)))
     return tmp_path
