@@ -145,7 +145,9 @@ def test_torch_and_onnx_agree(files: tuple[Path, Path], size: tuple[int, int], s
     scores = np.sort(torch_backend.run(image, 0.0, 1.0, 10_000)[1])[::-1]
     # A threshold in the widest gap near by, so that rounding does not decide.
     first = max(1, int(share * len(scores)))
-    count = first + int(np.argmax(scores[first - 1 : first + 8] - scores[first : first + 9])) if share else 0
+    count = (
+        first + int(np.argmax(scores[first - 1 : first + 40] - scores[first : first + 41])) if share else 0
+    )
     threshold = float(scores[count - 1] + scores[count]) / 2 if share else 0.9999999
     expected = torch_backend.run(image, threshold, 1.0, 10_000)
     got = onnx_backend.run(image, threshold, 1.0, 10_000)
