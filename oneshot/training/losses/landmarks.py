@@ -146,7 +146,7 @@ def pick_faces(usable: Tensor, faces: int, rng: torch.Generator) -> tuple[Tensor
         usable: (B, M) bool.
 
     Returns:
-        Rows (B * faces,) into the flattened (B * M) faces, and which of them are usable at all: a picture
+        Rows (B * faces,) into the flattened (B * M) faces, and which of them are usable at all. A picture
         with too few fills up with others, so that every picture has the same number of grids to sample.
     """
     pictures, most = usable.shape
