@@ -32,6 +32,13 @@ HELD_TURNS = (0, 90, 180)
 """Degrees by which the held-out photos of turned faces are turned in their plane."""
 
 
+APART = 0.26
+"""Least distance of the eyes across the picture, in face sizes, of a face upright and seen from the front.
+
+Such a face has about 0.4, one from the side 0.1.
+"""
+
+
 @dataclass(frozen=True)
 class Seen:
     """What the network made of one step's scenes: images (B, 3, S, S) float32 and the head's raw outputs.
@@ -106,7 +113,7 @@ class DetectionStage:
             for name, value in detection_losses(seen.raw, seen.targets, seen.assignment).items()
         }
         if seen.taught is not None:
-            for name, value in imitation_losses(seen.raw, seen.taught).items():
+            for name, value in imitation_losses(seen.raw, seen.taught, frontal(seen.targets)).items():
                 losses[f"imitation_{name}"] = weight * IMITATION_WEIGHTS[name] * value
         return losses
 
@@ -158,3 +165,14 @@ class DetectionStage:
             found = detection_figures(net, self.turned, self.device, self.config.precision, turn=turn)
             figures |= {f"{name}_turned{turn}": value for name, value in found.items()}
         return figures
+
+
+def frontal(targets: FaceTargets) -> Tensor:
+    """The pictures (B,) whose faces with known eyes are all upright and seen from the front, or about so.
+
+    A head that was taught on such faces teaches nothing of others.
+    """
+    across = targets.landmarks[:, :, 1, 0] - targets.landmarks[:, :, 0, 0]
+    size = (targets.boxes[..., 2:] - targets.boxes[..., :2]).prod(-1).sqrt()
+    known = targets.valid & (targets.landmark_valid[:, :, :2] > 0).all(2)
+    return ~(known & (across < APART * size)).any(1)
