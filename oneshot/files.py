@@ -1,6 +1,8 @@
 """Outputs appear under their own name only once they are whole; pipes and devices are written directly."""
 
 import errno
+import json
+import math
 import os
 import re
 import secrets
@@ -8,7 +10,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -135,6 +137,27 @@ def writing(path: Path | str) -> Iterator[IO[str]]:
     else:
         with replacing(path, unfinished=True) as partial, partial.open("w", **how) as f:
             yield f
+
+
+def write_json(path: Path | str, result: Mapping[str, Any]) -> None:
+    """Write `result` under a temporary name, then move it into place: a reader never sees half a file.
+
+    Numbers that are not finite (nothing to measure) become null.
+    """
+    text = json.dumps(plain(result), indent=2)
+    with writing(path) as file:
+        file.write(text + "\n")
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: tuples as lists, numbers that are not finite as None."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
 
 
 def is_stdout(path: Path | str | None) -> bool:

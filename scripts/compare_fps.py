@@ -21,9 +21,9 @@ from rich.progress import track
 from rich.table import Table
 
 from oneshot.errors import OneShotError, explained
-from oneshot.evaluation import accuracy, pipelines, plots, references, report, timing
+from oneshot.evaluation import accuracy, pipelines, plots, references, timing
 from oneshot.evaluation.verification import cosine
-from oneshot.files import check_writable
+from oneshot.files import check_writable, write_json
 
 ERRORS = Console(stderr=True)
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = compare(args)
     _print(result)
     if args.json:
-        report.write_json(args.json, result)
+        write_json(args.json, result)
     return 0
 
 
@@ -74,9 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peers", type=Path, help="folder of get_peers.py's files (default: where they are found)"
     )
-    parser.add_argument(
-        "--models", type=Path, default=Path("../shared/models"), help="folder of EdgeFace's weights"
-    )
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of EdgeFace's weights")
     parser.add_argument(
         "--squeezefaceposenet", type=Path, metavar="FILE", help="the two-stage path's weights"
     )
@@ -116,7 +114,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
             keep=work.faces if args.exact else None,
             weights=args.weights,
             squeezefaceposenet=args.squeezefaceposenet,
-            peers=references.peers_folder(args.peers),
+            peers=args.peers or references.PEERS,
             models=args.models,
         )
         built, missing = pipelines.build(args.pipelines, settings)
@@ -136,7 +134,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
         at_its_own = replace(settings, side=max(args.sides), keep=None)
         for name, pipeline in pipelines.build(args.pipelines, at_its_own)[0].items():
             if args.json:  # a pipeline can take an hour; what is known so far is not to be lost
-                report.write_json(args.json, result)
+                write_json(args.json, result)
             result["accuracy"][name] = _accuracy(name, pipeline, at_its_own.side, args)
     if args.plots:
         _plot(args.plots, result)

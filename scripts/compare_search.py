@@ -21,8 +21,8 @@ import numpy as np
 
 from oneshot import Gallery, OneShot, OneShotError
 from oneshot.errors import explained
-from oneshot.evaluation.report import print_table, write_json
-from oneshot.files import check_writable
+from oneshot.evaluation.report import print_table
+from oneshot.files import check_writable, write_json
 from oneshot.gallery.entries import Entry
 from oneshot.gallery.sqlite import Store
 from oneshot.types import Floats

@@ -15,7 +15,7 @@ from oneshot.models.network import OneShotNet
 from oneshot.models.weights import load_network
 
 PARTS = [f"backbone.{part}" for part in ("stem", "linear", *(f"fire{i}" for i in range(2, 10)))]
-PARTS += ["head", "thin4", "direction", "refinement"]
+PARTS += ["head", "thin4", "refinement"]
 PARTS += [f"identity.{part}" for part in ("thin2", "bridge", "deep", "cell")]
 
 

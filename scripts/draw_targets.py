@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of training data")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of training data")
     parser.add_argument("--out", type=Path, default=Path("targets.png"))
     parser.add_argument("--side", type=int, default=320)
     parser.add_argument("--columns", type=int, default=4)

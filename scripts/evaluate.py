@@ -37,7 +37,7 @@ from oneshot.evaluation import (
 from oneshot.evaluation.peers import detectors
 from oneshot.evaluation.people import read_index
 from oneshot.evaluation.verification import chi_square, cosine
-from oneshot.files import check_writable, make_folder
+from oneshot.files import check_writable, make_folder, write_json
 from oneshot.inference.backend import weights_file
 from oneshot.inference.crop import crop
 from oneshot.inference.crop_recogniser import CropRecogniser
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = args.command(args)
     report.print_table(f"{args.name} ({args.weights or 'shipped weights'})", result)
     if args.json:
-        report.write_json(args.json, result)
+        write_json(args.json, result)
     return 0
 
 
@@ -211,7 +211,7 @@ def run_detection(args: argparse.Namespace) -> dict[str, Any]:
 
 def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], Detected], float]:
     """The detector with scores from LOW_SCORE up, and the threshold at which it is used."""
-    folder = references.peers_folder(args.peers)
+    folder = args.peers or references.PEERS
     if args.detector == "yunet":
         return detectors.Yunet(folder, args.side, args.min_side, detection.LOW_SCORE), 0.9
     if args.detector == "scrfd500m":
@@ -346,7 +346,7 @@ def _built(
         score=args.score,
         weights=args.weights,
         squeezefaceposenet=args.squeezefaceposenet,
-        peers=references.peers_folder(args.peers),
+        peers=args.peers or references.PEERS,
         models=args.models or args.data / ".." / "models",
     )
     built, absent = pipelines.build(args.pipelines, settings)

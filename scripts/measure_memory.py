@@ -25,8 +25,7 @@ from make_demo_video import PATH, SIZE, hang, photos, view
 
 from oneshot import Gallery, OneShot, OneShotError
 from oneshot.errors import explained
-from oneshot.evaluation.report import write_json
-from oneshot.files import check_writable
+from oneshot.files import check_writable, write_json
 from oneshot.gallery.thresholds import FAR, threshold_at
 from oneshot.media.draw import draw
 from oneshot.media.video import Frame

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from oneshot.errors import OneShotError, explained
-from oneshot.evaluation import paper, report
-from oneshot.files import check_writable
+from oneshot.evaluation import paper
+from oneshot.files import check_writable, write_json
 
 TIMM = {"ResNet50ft": "resnet50", "SENet50ft": "seresnet50"}
 """Architectures of the two large networks; untrained, which is all that size and time need."""
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         published = paper.TABLE_4 if args.table == "4" else paper.TABLE_5
         Console().print(error_table(f"Table {args.table}: EER (%)", published, ours))
     if args.json:
-        report.write_json(args.json, ours)
+        write_json(args.json, ours)
     return 0
 
 

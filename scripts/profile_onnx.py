@@ -26,8 +26,7 @@ from rich.table import Table
 
 from oneshot.errors import OneShotError, explained
 from oneshot.evaluation import timing
-from oneshot.evaluation.report import write_json
-from oneshot.files import check_writable
+from oneshot.files import check_writable, write_json
 from oneshot.inference.backend import weights_file
 from oneshot.inference.onnx import OUTPUTS, QUIET, OnnxBackend
 from oneshot.inference.predictor import SCORE_THRESHOLD

@@ -29,8 +29,7 @@ from rich.table import Table
 from oneshot import Faces, OneShot, OneShotError, read_image
 from oneshot.errors import explained
 from oneshot.evaluation import data, timing
-from oneshot.evaluation.report import write_json
-from oneshot.files import check_writable
+from oneshot.files import check_writable, write_json
 from oneshot.inference.backend import default_weights
 from oneshot.inference.onnx import QUIET, OnnxBackend
 from oneshot.inference.predictor import IOU_THRESHOLD, SCORE_THRESHOLD

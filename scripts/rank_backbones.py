@@ -30,8 +30,8 @@ from rich.table import Table
 from oneshot.convert.to_onnx import export_onnx
 from oneshot.errors import OneShotError, explained
 from oneshot.evaluation.plots import plot_front
-from oneshot.evaluation.report import write_json
 from oneshot.evaluation.timing import timed
+from oneshot.files import write_json
 from oneshot.inference.onnx import OnnxBackend
 from oneshot.inference.predictor import IOU_THRESHOLD, SCORE_THRESHOLD
 from oneshot.models.config import BASE, NANO, CellIdentity, MapsIdentity, PictureIdentity

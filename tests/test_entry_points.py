@@ -21,7 +21,9 @@ ARRAYS = st.one_of(
     arrays.arrays(np.uint8, SHAPES),
     arrays.arrays(np.float32, SHAPES),
     arrays.arrays(np.bool_, SHAPES),
-    arrays.arrays(np.dtype("<U3"), SHAPES, elements=st.text(max_size=3)),
+    arrays.arrays(
+        np.dtype("<U3"), SHAPES, elements=st.text(st.characters(exclude_characters="\0"), max_size=3)
+    ),
 )
 ANYTHING = st.one_of(
     st.none(),

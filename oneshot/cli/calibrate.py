@@ -12,8 +12,7 @@ from rich.table import Table
 
 from oneshot import OneShot, OneShotError, read_image
 from oneshot.cli.common import ERR, FILE, OUT, counted, listed, open_model, progress, with_exclude, with_model
-from oneshot.evaluation.report import write_json
-from oneshot.files import check_writable, is_stdout
+from oneshot.files import check_writable, is_stdout, write_json
 from oneshot.gallery.calibration import Interval, Rate, identification_rates, verification_rates
 from oneshot.gallery.enrolment import CANNOT_TELL
 from oneshot.gallery.folders import people_in

@@ -111,11 +111,9 @@ def fold(net: OneShotNet) -> OneShotNet:
     for layers in (sequence for part in parts for sequence in part):
         for i in range(0, len(layers) - 1, 2):
             layers[i], layers[i + 1] = fuse_conv_bn_eval(layers[i], layers[i + 1]), nn.Identity()
-    readers: Any = (folded.direction, folded.refinement)
-    for reader in readers:
-        if reader is not None:
-            _fold_before(reader.norm, reader.thin)
-            reader.norm = nn.Identity()
+    reader: Any = folded.refinement
+    _fold_before(reader.norm, reader.thin)
+    reader.norm = nn.Identity()
     identity = folded.identity
     bridge: Any = getattr(identity, "bridge", None)
     if isinstance(identity, FromPicture):

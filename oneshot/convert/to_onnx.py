@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from oneshot.convert.fold import fold
 from oneshot.convert.rewrites import split_concats, store_half, strip_traces
 from oneshot.files import replacing
-from oneshot.models.boxcode import decode_boxes
-from oneshot.models.cells import coarse_landmarks
+from oneshot.models.cells import coarse_landmarks, decided
 from oneshot.models.network import OneShotNet
 from oneshot.models.sampling import Places, Sampled, SampledMap, places_of
 from oneshot.models.weights import name_in_file
@@ -61,10 +60,9 @@ class _PerFace(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         places = Places(slots, pictures, columns)
         coarse, *own = map(SampledMap, maps, self.map_strides)
-        boxes, landmarks = decode_boxes(raw[:, :4], points, strides), coarse_landmarks(raw, points, strides)
-        landmarks, decided = self.net.place(coarse, boxes, landmarks, places)
+        landmarks = self.net.corrected(coarse, coarse_landmarks(raw, points, strides), places)
         embeddings = self.net.identity(Sampled(coarse, tuple(own)), landmarks, places)
-        return landmarks, embeddings * decided
+        return landmarks, embeddings * decided(raw)
 
 
 def _pixels(images: Tensor) -> Tensor:

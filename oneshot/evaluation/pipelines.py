@@ -39,7 +39,7 @@ class Settings:
     weights: Path | None = None  # of oneshot; None: the shipped ones
     squeezefaceposenet: Path | None = None  # the two-stage path's; None: the shipped ones
     peers: Path = Path("peers")
-    models: Path = Path("../shared/models")
+    models: Path = Path("models")
 
     def threshold(self, usual: float, low: float = LOW_SCORE) -> float:
         """The score from which a detector takes faces: `usual` is its default, `low` finds many."""

@@ -19,12 +19,8 @@ from oneshot.inference.crop import aligned_crop
 from oneshot.media.images import least_side, letterbox
 from oneshot.types import Image
 
-PEER_FOLDERS = (Path("peers"), Path("../shared/models/peers"))
-
-
-def peers_folder(given: Path | None) -> Path:
-    """The folder named, else the first of PEER_FOLDERS that is there, else the first (for the message)."""
-    return given or next((folder for folder in PEER_FOLDERS if folder.is_dir()), PEER_FOLDERS[0])
+PEERS = Path("peers")
+"""Where peers' files lie, unless told otherwise."""
 
 
 def given_landmarks(peers: Path | None, threads: int) -> Callable[[Image], Floats]:
@@ -38,7 +34,7 @@ def given_landmarks(peers: Path | None, threads: int) -> Callable[[Image], Float
 
 def scrfd(peers: Path | None, threads: int) -> Scrfd:
     """SCRFD-500M as given landmarks are made with it."""
-    return Scrfd(peers_folder(peers), side=480, min_side=480, threads=threads)
+    return Scrfd(peers or PEERS, side=480, min_side=480, threads=threads)
 
 
 def student(weights: Path, side: int, min_side: int | None, threads: int) -> Aligned:

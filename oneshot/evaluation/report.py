@@ -1,7 +1,6 @@
 """Results as a table to read and a JSON file to keep."""
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,27 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from oneshot.errors import OneShotError
-from oneshot.files import writing
-
-
-def write_json(path: str | Path, result: Mapping[str, Any]) -> None:
-    """Write `result` under a temporary name, then move it into place: a reader never sees half a file.
-
-    Numbers that are not finite (nothing to measure) become null.
-    """
-    text = json.dumps(_plain(result), indent=2)
-    with writing(path) as file:
-        file.write(text + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value
+from oneshot.files import plain
 
 
 def thresholds(path: Path) -> dict[str, float]:
@@ -60,7 +39,7 @@ def print_table(title: str, result: Mapping[str, Any]) -> None:
         if isinstance(part, Mapping) and "by_angle" in part:
             _print_grid(f"{title}: {name}, by angle", part["by_angle"])
             part = {key: value for key, value in part.items() if key != "by_angle"}
-        for key, value in _flat(_plain({name: part})):
+        for key, value in _flat(plain({name: part})):
             table.add_row(key, _text(value))
     Console().print(table)
 
@@ -70,7 +49,7 @@ def _print_grid(title: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
     for name in ("", *next(iter(rows.values()), {})):
         table.add_column(name, justify="right")
     for name, row in rows.items():
-        table.add_row(name, *(_text(value) for value in _plain(row).values()))
+        table.add_row(name, *(_text(value) for value in plain(row).values()))
     Console().print(table)
 
 

@@ -4,8 +4,9 @@ A cell at stride s has its anchor point (ax, ay) in its middle, in pixels of the
 
     ((cx - ax) / s, (cy - ay) / s, log(w / 4s), log(h / 4s))
 
-and a landmark as ((x - ax) / 2s, (y - ay) / 2s), so that a face of the size a level is meant for has codes
-near zero and within about ±1: the head starts from zero and need not learn any scale.
+and a landmark as ((x - ax) / 2s, (y - ay) / 2s). A head that says which way up a face is codes a landmark by
+its place in the upright face instead: from the box's centre, in halves of its side. So a face of the size a
+level is meant for has codes near zero and within about ±1, and the head need not learn any scale.
 Boxes are xyxy, x to the right, y down, in continuous pixels (pixel i spans [i, i + 1)).
 """
 
@@ -19,6 +20,7 @@ from torch import Tensor
 STRIDES = (8, 16, 32)
 SIZE_UNIT = 4.0  # a box of 4 × 4 strides has size code (0, 0)
 LANDMARK_UNIT = 2.0
+FACE_UNIT = 0.5  # of a box's side, the square root of its area
 MAX_LOG_SIZE = 5.0  # e^±5: from under a pixel to 4,700 pixels at stride 8, and exp() never overflows
 
 
@@ -66,3 +68,19 @@ def decode_landmarks(code: Tensor, points: Tensor, strides: Tensor) -> Tensor:
     """Landmark codes (…, 10) → landmarks (…, 5, 2) in pixels."""
     offset = code.unflatten(-1, (5, 2)) * (LANDMARK_UNIT * strides[..., None, None])
     return points[..., None, :] + offset
+
+
+def decode_upright_landmarks(code: Tensor, boxes: Tensor, direction: Tensor) -> Tensor:
+    """Landmark codes (…, 10) of upright faces → landmarks (…, 5, 2) in pixels.
+
+    boxes: (…, 4) in pixels. direction: (…, 2), the unit vector along which the face's right lies.
+    """
+    centre, side = (boxes[..., :2] + boxes[..., 2:]) / 2, box_side(boxes)
+    x, y = (code.unflatten(-1, (5, 2)) * (FACE_UNIT * side[..., None, None])).split(1, -1)
+    c, s = direction[..., None, :].split(1, -1)
+    return centre[..., None, :] + torch.cat([x * c - y * s, x * s + y * c], -1)
+
+
+def box_side(boxes: Tensor) -> Tensor:
+    """The square roots (…) of the areas of boxes (…, 4)."""
+    return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1).clamp(min=1e-6).sqrt()

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from oneshot.models.boxcode import anchor_points, decode_boxes, decode_landmarks, flatten_levels, level_sizes
+from oneshot.models.boxcode import (
+    anchor_points,
+    decode_boxes,
+    decode_landmarks,
+    decode_upright_landmarks,
+    flatten_levels,
+    level_sizes,
+)
+from oneshot.models.direction import DECIDED, unit, vector_of
+from oneshot.models.head import OUTPUTS
 
 
 class Cells(NamedTuple):
@@ -14,7 +23,7 @@ class Cells(NamedTuple):
 
     boxes: Tensor  # (B, A, 4) xyxy, pixels
     scores: Tensor  # (B, A)
-    raw: Tensor  # (B, A, 15), the head's outputs
+    raw: Tensor  # (B, A, 15 or 23), the head's outputs
     points: Tensor  # (A, 2), anchor points, pixels
     strides: Tensor  # (A,)
 
@@ -22,9 +31,13 @@ class Cells(NamedTuple):
         """Coarse landmarks (N, 5, 2), pixels, of these rows (N,) of these pictures (N,)."""
         return coarse_landmarks(self.raw[pictures, rows], self.points[rows], self.strides[rows])
 
+    def decided(self, pictures: Tensor, rows: Tensor) -> Tensor:
+        """(N, 1): 1 where it is sure which way up these faces are, else 0."""
+        return decided(self.raw[pictures, rows])
+
 
 def decode(levels: list[Tensor], height: int, width: int) -> Cells:
-    """The head's maps (B, 15, H/s, W/s), stride 8 first, of images of height x width pixels."""
+    """The head's maps (B, 15 or 23, H/s, W/s), stride 8 first, of images of height x width pixels."""
     raw = flatten_levels(levels).float()
     points, strides = anchor_points(level_sizes(height, width), raw.device)
     return Cells(decode_boxes(raw[..., :4], points, strides), raw[..., 4].sigmoid(), raw, points, strides)
@@ -32,7 +45,17 @@ def decode(levels: list[Tensor], height: int, width: int) -> Cells:
 
 def coarse_landmarks(raw: Tensor, points: Tensor, strides: Tensor) -> Tensor:
     """Coarse landmarks (N, 5, 2), pixels, of chosen rows of `Cells`."""
-    return decode_landmarks(raw[:, 5:], points, strides)
+    if raw.shape[1] == OUTPUTS:
+        return decode_landmarks(raw[:, 5:], points, strides)
+    boxes = decode_boxes(raw[:, :4], points, strides)
+    return decode_upright_landmarks(raw[:, 5:OUTPUTS], boxes, unit(vector_of(raw[:, OUTPUTS:])))
+
+
+def decided(raw: Tensor) -> Tensor:
+    """(N, 1) of chosen rows of `Cells`: 1 where it is sure which way up a face is, else 0."""
+    if raw.shape[1] == OUTPUTS:
+        return raw.new_ones(len(raw), 1)
+    return (vector_of(raw[:, OUTPUTS:]).norm(dim=1, keepdim=True) > DECIDED).to(raw.dtype)
 
 
 def best(cells: Cells, score_threshold: float, iou_threshold: float, max_faces: int) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from oneshot.models.backbone import Backbone, Maps
 from oneshot.models.cells import Cells, best, decode
 from oneshot.models.config import MapsIdentity, NetworkConfig, PictureIdentity
-from oneshot.models.direction import Direction
 from oneshot.models.head import DetectionHead
 from oneshot.models.identity.from_cell import FromCell
 from oneshot.models.identity.from_maps import FromMaps
@@ -43,9 +42,8 @@ class OneShotNet(nn.Module):
             config.identity.linear if isinstance(config.identity, PictureIdentity) else 0,
         )
         widths = self.backbone.widths
-        self.head = DetectionHead(widths[2:], config.head)
+        self.head = DetectionHead(widths[2:], config.head, config.direction)
         self.thin4 = nn.Conv2d(widths[1], config.thin, 1)
-        self.direction = Direction(config.thin) if config.direction else None
         self.refinement = Refinement(config.thin)
         self.identity = identity_head(config, widths)
 
@@ -68,14 +66,16 @@ class OneShotNet(nn.Module):
         """
         cells, sampled = self.dense(images)
         pictures, rows = best(cells, score_threshold, iou_threshold, max_faces)
-        boxes, landmarks = cells.boxes[pictures, rows], cells.landmarks(pictures, rows)
+        landmarks = cells.landmarks(pictures, rows)
         embeddings = landmarks.new_zeros(len(rows), EMBEDDING if embed else 0)
         if len(rows):
             places = places_of(pictures, len(images))
-            landmarks, decided = self.place(sampled.coarse, boxes, landmarks, places)
+            landmarks = self.corrected(sampled.coarse, landmarks, places)
             if embed:
-                embeddings = self.identity(sampled, landmarks, places) * decided
-        return Found(boxes, cells.scores[pictures, rows], landmarks, embeddings, pictures)
+                embeddings = self.identity(sampled, landmarks, places) * cells.decided(pictures, rows)
+        return Found(
+            cells.boxes[pictures, rows], cells.scores[pictures, rows], landmarks, embeddings, pictures
+        )
 
     def dense(self, images: Tensor) -> tuple[Cells, Sampled]:
         """The half of a pass that costs the same for any number of faces: images as `forward` takes them to
@@ -91,20 +91,11 @@ class OneShotNet(nn.Module):
         """`sampled` of images, with no more of the backbone run than it takes."""
         return self.sampled(self.backbone(images, top=self.identity.reads_top))
 
-    def place(
-        self, coarse: SampledMap, boxes: Tensor, landmarks: Tensor, places: Places | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Coarse landmarks (N, 5, 2) turned and corrected, and (N, 1): 1 where the way up is sure, else 0.
-
-        The boxes (N, 4) are where the way up is read.
-        """
-        decided = landmarks.new_ones(len(landmarks), 1)
-        if self.direction is not None:
-            landmarks, sure = self.direction(coarse, boxes, landmarks, places)
-            decided = sure.to(landmarks.dtype).unsqueeze(1)
+    def corrected(self, coarse: SampledMap, landmarks: Tensor, places: Places | None = None) -> Tensor:
+        """Coarse landmarks (N, 5, 2), pixels, corrected as often as the config says."""
         for _ in range(self.config.refinements):
             landmarks = self.refinement(coarse, landmarks, places)
-        return landmarks, decided
+        return landmarks
 
 
 def identity_head(config: NetworkConfig, widths: tuple[int, ...]) -> IdentityHead:

@@ -84,20 +84,15 @@ class DetectionConfig:
     Attributes:
         scenes, sides: composed scenes a step, and the sides (pixels) they may have.
         faces: of one scene, whose landmarks are corrected (in stage 3: which are embedded).
-        crops, canvases, scales: crops a step that are turned any way, where the network decides directions;
-            their views' sides and face scales, as in `IdentityConfig`.
         close_mosaic: share of the steps at the end in which no scene is a mosaic.
         teacher: weights whose detection head is imitated beside the true boxes, as a smaller head's are.
         corrections: as in `IdentityConfig`; stage 3 has that one's.
-        weight: of all detection losses together. weight_landmarks: of directions and corrections.
+        weight: of all detection losses together. weight_landmarks: of corrections.
     """
 
     scenes: int = 8
     sides: tuple[int, ...] = (320,)
     faces: int = 2
-    crops: int = 30
-    canvases: tuple[int, ...] = (96, 128, 160)
-    scales: tuple[tuple[float, float], ...] = ((0.25, 0.6), (0.4, 1.0), (0.8, 1.4))
     close_mosaic: float = 0.15
     teacher: str | None = None
     corrections: int = 2

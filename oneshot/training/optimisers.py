@@ -68,7 +68,7 @@ def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> li
     settings = config.optimiser
     detection = ("head.", *(f"backbone.fire{number}" for number in range(4, 10)))
     if config.stage == "detection" and isinstance(net, OneShotNet) and not net.identity.reads_coarse:
-        detection = (*detection, "thin4.", "direction.", "refinement.")
+        detection = (*detection, "thin4.", "refinement.")
     deep = ("identity.deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
     trunk = ("backbone.stem.", "backbone.fire") if settings.freeze_trunk else ()
     parts = {"deep": deep, "detection": detection, "trunk": trunk}

@@ -18,7 +18,8 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
     largest weights; with another share of 3x3 filters they take theirs as `Fire.start_from` says, and those
     furthest from a 1x1 filter stay 3x3. A bridge of lower rank takes the nearest filters of that rank; a
     narrower one keeps those that matter most, and a wider one computes the same: nothing reads its new ones.
-    Where several samples are taken in each cell, it reads their mean as it did the one.
+    Where several samples are taken in each cell, it reads their mean as it did the one. A head that says
+    faces' directions, as the given one did not, keeps its boxes and confidences.
 
     Args:
         net: changed in place.
@@ -28,7 +29,7 @@ def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
         state = brought(state, net)
     own = net.state_dict()
     fitting = {k: state[k] if k in state and state[k].shape == v.shape else v for k, v in own.items()}
-    fitting |= _at_rank(state, own)
+    fitting |= _at_rank(state, own) | _without_landmarks(state, own)
     net.load_state_dict(fitting)
     for name, fire in net.backbone.named_children():
         if isinstance(fire, Fire):
@@ -150,6 +151,12 @@ def _bridge_at_width(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Ten
             read = F.pad(read, (0, 0, 0, 0, 0, room - had))
         state[columns] = torch.cat((read, others), 1)
     return state
+
+
+def _without_landmarks(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The head's outputs for boxes and confidences, where the given head codes landmarks otherwise."""
+    outs = [name for name in own if name.startswith("head.out.") and len(state[name]) != len(own[name])]
+    return {name: torch.cat((state[name][:5], own[name][5:])) for name in outs}
 
 
 def _at_rank(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -48,9 +48,8 @@ def detection_figures(
             cells, sampled = net.dense(image)
         rows = suppress(cells.boxes[0], cells.scores[0], 0.02, 0.45, 200)
         coarse = cells.landmarks(torch.zeros_like(rows), rows)
-        final, decided = coarse, coarse[:, 0, :1]
-        if len(rows):
-            final, decided = net.place(sampled.coarse, cells.boxes[0, rows], coarse)
+        decided = cells.decided(torch.zeros_like(rows), rows)
+        final = net.corrected(sampled.coarse, coarse) if len(rows) else coarse
         truth = torch.from_numpy(np.asarray(scene.labels.boxes, np.float32)).view(-1, 4)
         ignore = torch.from_numpy(np.asarray(scene.labels.ignore, np.float32)).view(-1, 4)
         free = torch.ones(len(truth), dtype=torch.bool)

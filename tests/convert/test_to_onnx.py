@@ -95,16 +95,15 @@ def lively(config: NetworkConfig = BASE) -> OneShotNet:
         if name.endswith("token_projection.weight"):
             torch.nn.init.normal_(parameter)
     torch.nn.init.normal_(net.refinement.out.weight, std=0.01)
-    if net.direction is not None:
-        net.direction.out.bias.data[2] = 9.0  # every face lies on its side, wherever the head saw its eyes
     for layer in net.head.out:
         torch.nn.init.normal_(layer.weight, std=0.03)  # type: ignore[arg-type]
         torch.nn.init.normal_(layer.weight.data[4], std=0.4)  # type: ignore[index]
         layer.bias.data[4] = -1.0  # type: ignore[union-attr,index]
         # About a face's own: of five points anywhere, alignment has no bounds, nor what rounding does to it.
-        layer.bias.data[5:] = torch.from_numpy((ARCFACE_TEMPLATE - 56) / 56).flatten()  # type: ignore[union-attr,index]
-    if net.direction is not None:  # far from zeros, which would decide nothing
-        torch.nn.init.normal_(net.direction.out.weight, std=3.0)
+        layer.bias.data[5:15] = torch.from_numpy((ARCFACE_TEMPLATE - 56) / 56).flatten()  # type: ignore[union-attr,index]
+        if config.direction:  # every face lies on its side, a few in doubt
+            layer.weight.data[15:] *= 30  # type: ignore[union-attr,index,operator]
+            layer.bias.data[17] = 9.0  # type: ignore[union-attr,index]
     for linear in net.identity.modules():
         if isinstance(linear, torch.nn.Linear):
             linear.bias.data.fill_(0.01)  # zeros would not be exported
@@ -145,9 +144,8 @@ def test_torch_and_onnx_agree(files: tuple[Path, Path], size: tuple[int, int], s
     scores = np.sort(torch_backend.run(image, 0.0, 1.0, 10_000)[1])[::-1]
     # A threshold in the widest gap near by, so that rounding does not decide.
     first = max(1, int(share * len(scores)))
-    count = (
-        first + int(np.argmax(scores[first - 1 : first + 40] - scores[first : first + 41])) if share else 0
-    )
+    gaps = -np.diff(scores[first - 1 : first + 41])
+    count = first + int(np.argmax(gaps)) if share else 0
     threshold = float(scores[count - 1] + scores[count]) / 2 if share else 0.9999999
     expected = torch_backend.run(image, threshold, 1.0, 10_000)
     got = onnx_backend.run(image, threshold, 1.0, 10_000)

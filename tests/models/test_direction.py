@@ -1,24 +1,21 @@
-"""Which way up a face is: classes and vectors, and what becomes of a face that is turned or in doubt."""
+"""Which way up a face is: classes and vectors, where landmarks lie by them, and faces in doubt."""
 
 import math
 
 import pytest
 import torch
 
+from oneshot.models.boxcode import decode_upright_landmarks
+from oneshot.models.cells import decided
 from oneshot.models.config import NetworkConfig
-from oneshot.models.direction import (
-    BOX_SIDE,
-    DIRECTIONS,
-    classes_of,
-    direction_of,
-    turned,
-    upright,
-    vector_of,
-)
+from oneshot.models.direction import DIRECTIONS, classes_of, direction_of, vector_of
+from oneshot.models.head import BOX_SIDE, OUTPUTS, template_code
 from oneshot.models.network import OneShotNet
-from oneshot.models.sampling import Grid, apply_similarity, template_to_image
+from oneshot.models.sampling import Grid
 
 TEMPLATE = Grid(1).landmarks
+BOX = torch.tensor([[30.0, 40, 110, 160]])
+EVERY = torch.ones(1, 5)
 
 
 def _unit(degrees: float) -> torch.Tensor:
@@ -45,39 +42,47 @@ def test_opposite_readings_leave_no_direction() -> None:
 
 @pytest.mark.parametrize("degrees", [0, 30, 135, 180, 270])
 def test_the_template_is_laid_into_the_box_turned(degrees: int) -> None:
-    box = torch.tensor([[30.0, 40, 110, 160]])
-    points = apply_similarity(turned(box, TEMPLATE, _unit(degrees)), TEMPLATE)
+    points = decode_upright_landmarks(template_code()[None], BOX, _unit(degrees))
     assert torch.allclose(points.mean(1), torch.tensor([[70.0, 100]]), atol=1e-3)
     spread = (points - points.mean(1, keepdim=True)).square().sum(2).mean().sqrt()
     assert float(spread) == pytest.approx(math.sqrt(80 * 120) / BOX_SIDE, rel=1e-4)
-    assert torch.allclose(direction_of(template_to_image(points, TEMPLATE)), _unit(degrees), atol=1e-4)
-    if degrees == 0:
-        assert torch.allclose(points, apply_similarity(upright(box, TEMPLATE), TEMPLATE))
+    assert torch.allclose(direction_of(points, EVERY, TEMPLATE), _unit(degrees), atol=1e-4)
 
 
-def test_landmarks_read_another_way_up_make_way_for_the_template() -> None:
-    net = OneShotNet(NetworkConfig(direction=True))
-    boxes = torch.tensor([[30.0, 40, 110, 160]] * 3)
-    read_upright = apply_similarity(upright(boxes[:1], TEMPLATE), TEMPLATE) + 1.0
-    vectors = torch.cat((_unit(20), _unit(180), 0.5 * _unit(180)))
-    assert net.direction is not None
-    start, sure = net.direction.turn(boxes, read_upright.repeat(3, 1, 1), vectors)
-    assert torch.equal(start[:1], read_upright)
-    assert (start[1:, 0, 1] > start[1:, 3, 1]).all()  # eyes below the mouth
-    assert sure.tolist() == [True, True, False]
+def test_a_direction_is_read_from_the_points_that_count() -> None:
+    points = decode_upright_landmarks(template_code()[None], BOX, _unit(75))
+    points[:, 1:3] = 0.0  # unknown
+    assert torch.allclose(
+        direction_of(points, torch.tensor([[1.0, 0, 0, 0.5, 1]]), TEMPLATE), _unit(75), atol=1e-4
+    )
+    assert not torch.allclose(direction_of(points, EVERY, TEMPLATE), _unit(75), atol=0.1)
 
 
-def test_a_face_in_doubt_has_an_embedding_like_nobodys() -> None:
-    torch.manual_seed(0)
+@torch.no_grad()
+def test_a_head_from_nothing_lays_the_template_into_its_boxes_as_it_is_turned() -> None:
     net = OneShotNet(NetworkConfig(direction=True)).eval()
-    assert net.direction is not None
-    images, boxes = torch.rand(1, 3, 96, 96) * 255, torch.tensor([[20.0, 16, 70, 78]])
-    coarse = apply_similarity(upright(boxes, TEMPLATE), TEMPLATE)
-    with torch.no_grad():
-        for favoured, length in ((0.0, 0.0), (9.0, 1.0)):
-            net.direction.out.weight.zero_()
-            net.direction.out.bias.zero_()[0] = favoured
-            sampled = net.sampled_of(images)
-            landmarks, decided = net.place(sampled.coarse, boxes, coarse)
-            embeddings = net.identity(sampled, landmarks) * decided
-            assert float(embeddings.norm()) == pytest.approx(length, abs=1e-4)
+    for layer in net.head.out:
+        layer.weight.zero_()  # type: ignore[union-attr,operator]
+        layer.bias[OUTPUTS + 4] = 20.0  # type: ignore[union-attr,index]  # half a turn
+    cells, _ = net.dense(torch.rand(1, 3, 64, 96) * 255)
+    one = torch.zeros(1, dtype=torch.int64)
+    expected = decode_upright_landmarks(template_code()[None], cells.boxes[:, 0], _unit(180))
+    torch.testing.assert_close(cells.landmarks(one, one), expected)
+    assert (expected[:, 0, 1] > expected[:, 3, 1]).all()  # eyes below the mouth
+
+
+@torch.no_grad()
+def test_a_face_of_no_sure_direction_is_like_nobody() -> None:
+    net = OneShotNet(NetworkConfig(direction=True)).eval()
+    images = torch.rand(1, 3, 64, 96) * 255
+    for sure in (0.0, 9.0):
+        for layer in net.head.out:
+            layer.weight[OUTPUTS:] = 0.0  # type: ignore[union-attr,index,operator]
+            layer.bias[4], layer.bias[OUTPUTS] = 3.0, sure  # type: ignore[union-attr,index,operator]
+        lengths = net(images, 0.5, 0.45, 7).embeddings.norm(dim=1)
+        torch.testing.assert_close(lengths, torch.full((7,), float(sure > 0)))
+
+
+def test_a_head_that_says_no_direction_has_no_doubt() -> None:
+    assert decided(torch.zeros(3, OUTPUTS)).tolist() == [[1.0]] * 3
+    assert decided(torch.zeros(3, OUTPUTS + DIRECTIONS)).tolist() == [[0.0]] * 3

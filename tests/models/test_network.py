@@ -147,19 +147,6 @@ def test_every_kind_of_identity_embeds_in_1000_dimensions(identity: Identity) ->
 
 
 @torch.no_grad()
-def test_a_face_of_no_sure_direction_is_like_nobody() -> None:
-    net = OneShotNet(NetworkConfig(direction=True)).eval()
-    assert net.direction is not None
-    torch.nn.init.constant_(net.head.out[0].bias[4:5], 3.0)  # type: ignore[union-attr,arg-type]
-    torch.nn.init.zeros_(net.direction.out.weight)
-    torch.nn.init.zeros_(net.direction.out.bias)
-    for sure in (0.0, 9.0):
-        net.direction.out.bias[0] = sure
-        lengths = net(torch.rand(1, 3, 64, 96) * 255, 0.5, 0.45, 7).embeddings.norm(dim=1)
-        torch.testing.assert_close(lengths, torch.full((7,), float(sure > 0)))
-
-
-@torch.no_grad()
 def test_no_face_gives_empty_arrays() -> None:
     out = OneShotNet().eval()(torch.zeros(2, 3, 64, 64), 0.9, 0.45, 10)
     assert [tuple(t.shape) for t in out] == [(0, 4), (0,), (0, 5, 2), (0, 1000), (0,)]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from oneshot.errors import OneShotError
+from oneshot.models.config import LARGE
 from oneshot.types import Faces
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate.py"
@@ -23,7 +24,7 @@ SIDE = 100
 class FakeNetwork:
     """Finds one face in the middle; who it is stands in the picture's brightness, and 0 is nobody."""
 
-    info: ClassVar = {"network": {"recogniser": "xs"}}
+    info: ClassVar = {"network": LARGE.as_dict()}
 
     def __init__(self, weights: Path | None = None, **settings: Any) -> None:
         self.score_threshold = 0.5

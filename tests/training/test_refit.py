@@ -234,3 +234,14 @@ def test_more_samples_in_a_cell_begin_as_the_mean_of_them() -> None:
         torch.testing.assert_close(
             finer.identity.bridge(fine.flatten(1, 2), coarse), expected, atol=1e-5, rtol=0
         )
+
+
+def test_a_head_that_learns_directions_keeps_its_boxes_and_confidences(whole: OneShotNet) -> None:
+    net = OneShotNet(replace(WHOLE, direction=True)).eval()
+    start_from(net, whole.state_dict())
+    images = torch.rand(1, 3, 64, 96) * 255
+    with torch.no_grad():
+        before, after = whole.dense(images)[0], net.dense(images)[0]
+    torch.testing.assert_close(after.boxes, before.boxes)
+    torch.testing.assert_close(after.scores, before.scores)
+    assert after.raw.shape[2] == before.raw.shape[2] + 8

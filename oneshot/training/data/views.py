@@ -26,7 +26,6 @@ def make_views(
     canvas: int,
     scales: tuple[float, float],
     rng: torch.Generator,
-    any_way: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Random scale, rotation, shift and mirror, then colour, blur, grey and noise.
 
@@ -34,7 +33,6 @@ def make_views(
         pixels: (B, 3, 128, 128) uint8 RGB crops. landmarks: (B, 5, 2) crop pixels.
         canvas: side of the views. scales: range of the face's size, 1 = the 112-pixel template.
         rng: a CPU generator; the same state gives the same views.
-        any_way: turned over the whole circle instead of by 12 degrees, standard deviation.
 
     Returns:
         Views (B, 3, canvas, canvas) float32 RGB 0..255, and landmarks (B, 5, 2) in view pixels.
@@ -42,10 +40,7 @@ def make_views(
     device, n = pixels.device, len(pixels)
     source = pixels.float()
     zoom = torch.exp(_uniform(n, math.log(scales[0]), math.log(scales[1]), rng, device)) / CROP_SCALE
-    if any_way:
-        angle = _uniform(n, -math.pi, math.pi, rng, device)
-    else:
-        angle = torch.randn(n, generator=rng).to(device).clamp(-3, 3) * math.radians(12)
+    angle = torch.randn(n, generator=rng).to(device).clamp(-3, 3) * math.radians(12)
     shift = (torch.rand(n, 2, generator=rng).to(device) * 2 - 1) * (10 / 128 * canvas)
     mirror = torch.rand(n, generator=rng).to(device) < 0.5
 

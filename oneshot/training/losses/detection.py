@@ -12,13 +12,27 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import complete_box_iou_loss
 
-from oneshot.models.boxcode import anchor_points, decode_boxes, decode_landmarks, encode_boxes, flatten_levels
+from oneshot.models.boxcode import (
+    anchor_points,
+    box_side,
+    decode_boxes,
+    decode_landmarks,
+    decode_upright_landmarks,
+    encode_boxes,
+    flatten_levels,
+)
+from oneshot.models.direction import classes_of, direction_of
+from oneshot.models.head import OUTPUTS
+from oneshot.models.sampling import Grid
 from oneshot.training.assign import Assignment, FaceTargets
 
 # The IoU term carries the box, smooth-L1 steadies it while boxes do not overlap yet. A landmark's error is a
 # fraction of the face and is averaged over points, hence the larger factor for gradients of equal size.
-DETECTION_WEIGHTS = {"box": 1.0, "iou": 2.0, "confidence": 1.0, "landmarks": 5.0}
+DETECTION_WEIGHTS = {"box": 1.0, "iou": 2.0, "confidence": 1.0, "landmarks": 5.0, "direction": 0.5}
 IMITATION_WEIGHTS = {"confidence": 1.0, "box": 1.0, "landmarks": 2.0}
+
+LEAST_POINTS = 3
+"""Known landmarks of a face that tell its direction."""
 
 # Where smooth-L1 turns from square to linear. Codes are strides and logs, landmarks fractions of the face.
 BOX_BETA, LANDMARK_BETA = 0.1, 0.02
@@ -27,11 +41,11 @@ BOX_BETA, LANDMARK_BETA = 0.1, 0.02
 def detection_losses(
     raw: Sequence[Tensor], targets: FaceTargets, assignment: Assignment
 ) -> dict[str, Tensor]:
-    """Losses "box", "iou", "confidence", "landmarks" of a batch, scalars in float32.
+    """Losses "box", "iou", "confidence", "landmarks" of a batch, and "direction" of a head that says it.
 
-    raw: the head's maps over strides 8, 16, 32, each (B, 15, h, w). All terms are divided by the batch's
-    number of positive cells (landmarks: of known points), at least 1: they are finite for a batch without
-    faces, which then teaches the confidence alone.
+    Scalars in float32. raw: the head's maps over strides 8, 16, 32, each (B, 15 or 23, h, w). All terms are
+    divided by the batch's number of positive cells (landmarks: of known points), at least 1: they are finite
+    for a batch without faces, which then teaches the confidence alone.
 
     The target of a positive cell's confidence is the IoU of its box with the face (Generalized Focal Loss,
     Li et al. 2020; YOLOv5 likewise): the score then ranks boxes by how good they are, which is what average
@@ -57,25 +71,37 @@ def detection_losses(
         score[picture, cell] = paired_iou(box.detach(), true_box)
         confidence = F.binary_cross_entropy_with_logits(logit, score, assignment.weight, reduction="sum")
 
-        landmarks = decode_landmarks(positive[:, 5:], points, strides)
-        size = (true_box[:, 2:] - true_box[:, :2]).prod(-1).sqrt()[:, None, None]
-        known = targets.landmark_valid[picture, face]
+        size = box_side(true_box)[:, None, None]
+        known, true_landmarks = (
+            targets.landmark_valid[picture, face].float(),
+            targets.landmarks[picture, face],
+        )
+        more: dict[str, Tensor] = {}
+        if positive.shape[1] == OUTPUTS:
+            landmarks = decode_landmarks(positive[:, 5:], points, strides)
+        else:
+            known = known * ((known > 0).sum(1, keepdim=True) >= LEAST_POINTS)
+            direction = direction_of(true_landmarks, known, Grid(1).landmarks.to(known.device))
+            landmarks = decode_upright_landmarks(positive[:, 5:OUTPUTS], box.detach(), direction)
+            says = F.cross_entropy(positive[:, OUTPUTS:], classes_of(direction), reduction="none")
+            more["direction"] = (says * known.mean(1)).sum() / known.mean(1).sum().clamp(min=1)
         return {
+            **more,
             "box": box_loss / count,
             "iou": complete_box_iou_loss(box, true_box, reduction="sum") / count,
             "confidence": confidence / count,
-            "landmarks": _landmarks(landmarks / size, targets.landmarks[picture, face] / size, known),
+            "landmarks": _landmarks(landmarks / size, true_landmarks / size, known),
         }
 
 
 def imitation_losses(raw: Sequence[Tensor], taught: Sequence[Tensor], pictures: Tensor) -> dict[str, Tensor]:
     """How far the head's maps are from another head's: "confidence", "box", "landmarks", scalars in float32.
 
-    raw, taught: maps over strides 8, 16, 32, each (B, 15, h, w), of the one that learns and of the one that
-    teaches. pictures: (B,) bool, those that the other knows how to read. Confidences are compared in every
-    cell, in ignored regions too (the divergence of what is said from what was taught); box and landmark codes
-    where a face is taught with 0.1 or more, in proportion. All are divided by the sum of the taught
-    confidences, at least 1.
+    raw, taught: maps over strides 8, 16, 32, each (B, 15 or 23, h, w), of the one that learns and of the one
+    that teaches. pictures: (B,) bool, those that the other knows how to read. Confidences are compared in
+    every cell, in ignored regions too (the divergence of what is said from what was taught); box and landmark
+    codes where a face is taught with 0.1 or more, in proportion, landmarks only if both code them alike. All
+    are divided by the sum of the taught confidences, at least 1.
     """
     with torch.autocast(raw[0].device.type, enabled=False):
         own, theirs = (flatten_levels([level.float() for level in maps])[pictures] for maps in (raw, taught))
@@ -93,7 +119,7 @@ def imitation_losses(raw: Sequence[Tensor], taught: Sequence[Tensor], pictures: 
         return {
             "confidence": (cross - least) / count,
             "box": apart(slice(0, 4), 0.1),
-            "landmarks": apart(slice(5, 15), 0.05),
+            **({"landmarks": apart(slice(5, 15), 0.05)} if own.shape == theirs.shape else {}),
         }
 
 

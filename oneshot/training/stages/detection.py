@@ -14,17 +14,15 @@ from oneshot.models.weights import load_network
 from oneshot.training.assign import Assignment, FaceTargets, assign
 from oneshot.training.config import TrainConfig
 from oneshot.training.data.compose import SceneConfig
-from oneshot.training.data.crops import load_crops, split_by_person
 from oneshot.training.data.pool import load_pool, turned_validation
 from oneshot.training.data.scenes import SceneBatch, SceneBatches, scene_loader
-from oneshot.training.data.views import make_views
 from oneshot.training.losses.detection import (
     DETECTION_WEIGHTS,
     IMITATION_WEIGHTS,
     detection_losses,
     imitation_losses,
 )
-from oneshot.training.losses.landmarks import crop_landmarks, scene_landmarks
+from oneshot.training.losses.landmarks import scene_landmarks
 from oneshot.training.precision import autocast
 from oneshot.training.validation import detection_figures
 
@@ -73,8 +71,6 @@ class DetectionStage:
         if config.detection.teacher is not None:
             self.teacher = load_network(Path(config.detection.teacher))[0].requires_grad_(False)
             self.teacher.to(self.device).to(memory_format=torch.channels_last)
-        if config.network.direction:
-            self.crops = split_by_person(load_crops(Path(config.data)))[0]
         self.loader: Iterator[SceneBatch] = iter(())
         self.next_step = -1
 
@@ -123,40 +119,23 @@ class DetectionStage:
         return {**self.judge(seen), **self.place(net, step, seen)}
 
     def place(self, net: OneShotNet, step: int, seen: Seen) -> dict[str, Tensor]:
-        """Weighted losses of directions and corrections, where stride 4 serves landmarks alone."""
-        config = self.config
+        """The weighted loss of the landmarks' corrections, where stride 4 serves landmarks alone."""
+        settings = self.config.detection
         if net.identity.reads_coarse:
             return {}
-        rng = torch.Generator().manual_seed((config.seed << 32) + 2**30 + step)
-        with autocast(self.device, config.precision):
-            losses = scene_landmarks(
+        rng = torch.Generator().manual_seed((self.config.seed << 32) + 2**30 + step)
+        with autocast(self.device, self.config.precision):
+            loss = scene_landmarks(
                 net,
                 net.sampled(seen.maps).coarse,
                 seen.raw,
                 seen.targets,
                 seen.assignment,
-                config.detection.faces,
-                config.detection.corrections,
+                settings.faces,
+                settings.corrections,
                 rng,
             )
-            times = config.detection.corrections
-            for views, truth in self.any_way(step, rng) if config.network.direction else ():
-                for name, value in crop_landmarks(net, views, truth, times, rng).items():
-                    part = value / len(config.detection.canvases)
-                    losses[f"crop_{name}"] = losses.get(f"crop_{name}", 0) + part
-        return {name: config.detection.weight_landmarks * value for name, value in losses.items()}
-
-    def any_way(self, step: int, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Views of one step's crops turned over the whole circle, an equal part on each of the canvases."""
-        settings = self.config.detection
-        rows = torch.randint(len(self.crops), (settings.crops,), generator=rng)
-        parts = zip(rows.chunk(len(settings.canvases)), settings.canvases, settings.scales, strict=True)
-        for part, canvas, scales in parts:
-            pixels, landmarks = self.crops.pixels[part], self.crops.landmarks[part]
-            views, truth = make_views(
-                pixels.to(self.device), landmarks.to(self.device), canvas, scales, rng, any_way=True
-            )
-            yield views.contiguous(memory_format=torch.channels_last), truth
+        return {} if loss is None else {"corrections": settings.weight_landmarks * loss}
 
     def evaluate(self, net: OneShotNet) -> dict[str, float]:
         """AP50 and landmark errors on the held-out photos, upright and turned ones."""

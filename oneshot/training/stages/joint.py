@@ -7,7 +7,7 @@ from oneshot.models.network import OneShotNet
 from oneshot.training.config import TrainConfig
 from oneshot.training.data.views import jitter_landmarks
 from oneshot.training.losses.identity import cosine_loss, hint_loss, landmark_loss
-from oneshot.training.losses.landmarks import COARSE_NOISE, coarse_landmarks, pick_faces
+from oneshot.training.losses.landmarks import COARSE_NOISE, head_landmarks, pick_faces
 from oneshot.training.precision import autocast
 from oneshot.training.stages.detection import DetectionStage, Seen
 from oneshot.training.stages.identity import IdentityStage, finish, refinements
@@ -43,7 +43,7 @@ class JointStage:
             return {}
         losses = {}
         truth = targets.landmarks.flatten(0, 1)[rows]
-        coarse = coarse_landmarks([r.detach() for r in seen.raw], seen.assignment, targets)
+        coarse = head_landmarks([r.detach() for r in seen.raw], seen.assignment, targets)
         coarse = coarse.flatten(0, 1)[rows]
         jittered = jitter_landmarks(truth, rng, *COARSE_NOISE)
         # Until the head has learnt, its landmarks may lie anywhere: then noise stands in for them.

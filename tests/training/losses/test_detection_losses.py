@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,10 +13,13 @@ from oneshot.models.boxcode import (
     anchor_points,
     decode_boxes,
     decode_landmarks,
+    decode_upright_landmarks,
     encode_boxes,
     flatten_levels,
     level_sizes,
 )
+from oneshot.models.direction import classes_of
+from oneshot.models.head import template_code
 from oneshot.training.assign import Assignment, FaceTargets, assign
 from oneshot.training.losses.detection import (
     DETECTION_WEIGHTS,
@@ -78,7 +82,7 @@ FACES = torch.tensor([[[10.0, 12.0, 40.0, 48.0], [60.0, 60.0, 72.0, 76.0]]])
 def test_the_truth_costs_nothing() -> None:
     targets = _targets(FACES)
     losses = detection_losses(_perfect(targets), targets, _assign(targets))
-    assert losses.keys() == DETECTION_WEIGHTS.keys()
+    assert {*losses, "direction"} == DETECTION_WEIGHTS.keys()
     for name, loss in losses.items():
         assert loss.item() == pytest.approx(0, abs=1e-4), name
 
@@ -248,3 +252,24 @@ def test_what_a_head_cannot_read_it_does_not_teach() -> None:
     alone = imitation_losses([m[first] for m in own], [m[first] for m in taught], first[first])
     assert imitation_losses(own, taught, first) == alone
     assert all(loss == 0 for loss in imitation_losses(own, taught, torch.zeros_like(first)).values())
+
+
+def test_a_head_of_directions_is_taught_them_and_landmarks_as_they_lie_in_the_upright_face() -> None:
+    """Nothing but the doubt between two neighbours is left to a head that knows the direction, and wrong
+    directions cost more. Landmarks cost nothing whatever it says of the direction: the true one turns them.
+    """
+    code = template_code()
+    direction = torch.tensor([[[math.cos(2.0), math.sin(2.0)]] * 2])
+    targets = _targets(FACES)
+    targets = replace(targets, landmarks=decode_upright_landmarks(code.expand(1, 2, 10), FACES, direction))
+    wanted = classes_of(direction[0, :1])[0]
+    costs = []
+    for logits in ((wanted + 1e-9).log(), wanted.roll(1) * 9):
+        said = torch.cat((code, logits))[None, :, None, None]
+        perfect = _perfect(targets)
+        raw = [torch.cat((m[:, :5], said.expand(1, 18, *m.shape[2:])), 1) for m in perfect]
+        losses = detection_losses(raw, targets, _assign(targets))
+        assert losses["landmarks"].item() == pytest.approx(0, abs=1e-3)
+        costs.append(losses["direction"].item())
+    doubt = -(wanted * (wanted + 1e-9).log()).sum().item()
+    assert costs[0] == pytest.approx(doubt, abs=1e-4) and costs[1] > costs[0] + 1
