@@ -1,4 +1,4 @@
-"""The ArcFace template, the similarity transform that brings a face onto it, and unit vectors (NumPy)."""
+"""The ArcFace template, the similarity transform onto it, boxes and unit vectors (NumPy)."""
 
 import cv2
 import numpy as np
@@ -42,6 +42,15 @@ def warp_face(
     matrix = similarity(landmarks, ARCFACE_TEMPLATE * (size / TEMPLATE_SIDE))
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def iou(first: Floats, second: Floats) -> Floats:
+    """Intersection over union of boxes (N, 4) and (M, 4), x0 y0 x1 y1: (N, M) in 0..1."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = (high - low).clip(0).prod(2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
+    return np.asarray(shared / (areas[0][:, None] + areas[1][None] - shared).clip(1e-9), np.float32)
 
 
 def described(embeddings: Floats) -> NDArray[np.bool_]:

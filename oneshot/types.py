@@ -113,6 +113,10 @@ class Model(Protocol):
     thresholds: dict[str, float]
     side: int
 
+    def side_for(self, image: Image) -> int:
+        """The side that this picture is scaled down to."""
+        ...
+
     def __call__(self, image: Image, *, embed: bool = True) -> Faces: ...
 
 

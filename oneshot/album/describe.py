@@ -90,7 +90,7 @@ def _describe(image: Image, model: Model) -> list[Row]:
             "box": faces.boxes[i],
             "score": float(faces.scores[i]),
             "landmarks": faces.landmarks[i].ravel(),
-            "quality": assess(image, faces, i, model.side).overall,
+            "quality": assess(image, faces, i, model.side_for(image)).overall,
             "embedding": faces.embeddings[i],
         }
         for i in range(len(faces))

@@ -4,7 +4,7 @@ import logging
 import os
 import platform
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,12 @@ def _job(
     cores = int(ray.cluster_resources().get("CPU", 1))
     dataset = ray.data.from_items(list(photos), override_num_blocks=blocks).map_batches(
         Describer,
-        fn_constructor_args=(folder, weights and weights.resolve(), model.side, threads, _fingerprint(model)),
+        fn_constructor_args=(
+            folder,
+            weights and weights.resolve(),
+            model.settings | {"threads": threads},
+            _fingerprint(model),
+        ),
         compute=ray.data.ActorPoolStrategy(size=max(1, min(cores // threads, blocks))),
         num_cpus=threads,
         batch_size=BATCH,
@@ -84,9 +89,9 @@ def _results(ray: Any, address: str, job: Any, started: bool) -> Described:
 class Describer:
     """What a Ray actor is: the model, loaded once, to which batches of photos come."""
 
-    def __init__(self, folder: Path, weights: Path | None, side: int, threads: int, fingerprint: str):
+    def __init__(self, folder: Path, weights: Path | None, settings: Mapping[str, Any], fingerprint: str):
         self.folder = folder
-        self.model = OneShot(weights, side=side, threads=threads)
+        self.model = OneShot(weights, **settings)
         if _fingerprint(self.model) != fingerprint:
             raise OneShotError(
                 f"{platform.node()}: has other weights than the machine that started the job; "

@@ -26,6 +26,7 @@ from oneshot.cli.common import (
     with_exclude,
     with_key,
     with_model,
+    with_model_for_photos,
     with_threshold,
 )
 from oneshot.cli.recognise import nobody, one_face
@@ -51,7 +52,7 @@ with_index = click.option(
 )
 @click.option("--rebase", is_flag=True, help="The collection has moved to FOLDER since it was indexed.")
 @with_exclude
-@with_model
+@with_model_for_photos
 def index(
     folder: Path, out: Path, ray: str | None, rebase: bool, exclude: tuple[str, ...], **options: Any
 ) -> int:

@@ -14,6 +14,8 @@ from oneshot import Gallery, OneShot, OneShotError
 from oneshot.gallery.cipher import secret_from
 from oneshot.gallery.gallery import is_kept
 from oneshot.gallery.thresholds import FAR, threshold_at
+from oneshot.inference.predictor import MIN_FACE
+from oneshot.inference.tiles import LEAST_FACE, SIDE
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -37,23 +39,51 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
-with_model = _options(
-    click.option(
-        "--weights", type=FILE, metavar="FILE", help=".onnx or .safetensors, or a shipped network (oneshot)."
-    ),
-    click.option(
-        "--side",
-        type=click.IntRange(32, 1 << 14),
-        default=640,
-        help="Scale larger pictures down to this side (640).",
-    ),
-    click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="CPU threads (all)."),
-    click.option(
-        "--providers",
-        metavar="NAMES",
-        help="What it runs on (cpu): ONNX Runtime's providers, as in cuda,cpu or cuda:device_id=1.",
-    ),
-)
+class _Side(click.ParamType):
+    """A number of pixels, or "auto"."""
+
+    name = "side"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """As click asks of a type."""
+        return "auto" if value == "auto" else click.IntRange(32, 1 << 14).convert(value, param, ctx)
+
+
+def _with_model(side: int | str) -> Callable[[F], F]:
+    return _options(
+        click.option(
+            "--weights",
+            type=FILE,
+            metavar="FILE",
+            help=".onnx or .safetensors, or a shipped network (oneshot).",
+        ),
+        click.option(
+            "--side",
+            type=_Side(),
+            metavar="PIXELS",
+            default=side,
+            help=f"Scale larger pictures down to this side ({side}). auto: to where faces of --min-face are "
+            "found, in time that grows with the area.",
+        ),
+        click.option(
+            "--min-face",
+            type=click.IntRange(LEAST_FACE, 1 << 14),
+            metavar="PIXELS",
+            default=MIN_FACE,
+            help=f"For --side auto: the smallest face that is wanted, in the picture's pixels ({MIN_FACE}).",
+        ),
+        click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="CPU threads (all)."),
+        click.option(
+            "--providers",
+            metavar="NAMES",
+            help="What it runs on (cpu): ONNX Runtime's providers, as in cuda,cpu or cuda:device_id=1.",
+        ),
+    )
+
+
+with_model = _with_model(SIDE)
+with_model_for_photos = _with_model("auto")
+"""For what is done once a photo, where a missed face costs more than time."""
 
 with_exclude = click.option(
     "--exclude",
@@ -100,8 +130,8 @@ with_threshold = _options(
 
 
 def open_model(options: Mapping[str, Any]) -> OneShot:
-    """The network that --weights, --side, --threads and --providers name; other options are left alone."""
-    names = ("side", "threads", "providers")
+    """The network that the options of `with_model` name; other options are left alone."""
+    names = ("side", "min_face", "threads", "providers")
     return OneShot(options["weights"], **{name: options[name] for name in names})
 
 

@@ -219,4 +219,4 @@ def _look(photo: Path | str | Image, label: str, model: Model) -> _Look:
     if not len(faces):
         raise OneShotError(f"{label}: no face found in it; enroll a photo that shows the face clearly")
     data = image.tobytes() if isinstance(photo, np.ndarray) else Path(photo).read_bytes()
-    return _Look(label, hashlib.sha256(data).hexdigest(), image, faces, model.side)
+    return _Look(label, hashlib.sha256(data).hexdigest(), image, faces, model.side_for(image))

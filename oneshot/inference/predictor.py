@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from oneshot.errors import OneShotError
 from oneshot.inference.backend import Backend, portable, weights_file
 from oneshot.inference.providers import Providers
+from oneshot.inference.tiles import LEAST_FACE, SIDE, TILE, Tile, auto_side, joined, tiles
 from oneshot.media.images import check_image, least_side, letterbox
 from oneshot.types import Faces, Image
 
@@ -21,8 +22,11 @@ SCORE_THRESHOLD = 0.5
 IOU_THRESHOLD = 0.45
 """Used where the weights do not carry values of their own, as in the middle of a training."""
 
+MIN_FACE = 80
+"""Pixels: with side="auto", a 12-megapixel photo is looked at at 1000 pixels, not at 640."""
+
 TOGETHER = 8
-"""Pictures in one run at most, so that a long list does not fill the memory with maps."""
+"""Pictures of SIDE in one run at most, fewer of larger ones: a long list must not fill the memory."""
 
 
 class OneShot:
@@ -32,7 +36,9 @@ class OneShot:
         weights: a shipped network ("oneshot", which None is, too, the larger "oneshot-large" or the smaller
             "oneshot-nano"; each also in 8 bits, as "oneshot-int8"), or an .onnx, .ort or .safetensors file
             (the last needs torch).
-        side: pixels; a picture whose longest side is longer is scaled down to it.
+        side: pixels; a picture whose longest side is longer is scaled down to it. "auto" chooses it for each
+            picture, so that faces of `min_face` are found, at a price that grows with its area.
+        min_face: pixels of the picture; only for side="auto".
         min_side: pixels; a picture whose longest side is shorter is scaled up to it. None is 256, or `side`
             where that is less.
         score_threshold: faces less certain than this are left out; None is the weights' own value.
@@ -49,6 +55,7 @@ class OneShot:
     Attributes:
         info: the facts that the weights carry about themselves.
         thresholds: cosine similarity by false accept rate on LFW ("1e-3": one stranger in a thousand passes).
+        side: as given; for "auto" the least.
         weights, settings: what it was made with. Pickled, it is these: others load the network anew.
 
     Raises:
@@ -59,7 +66,8 @@ class OneShot:
         self,
         weights: str | Path | None = None,
         *,
-        side: int = 640,
+        side: int | Literal["auto"] = SIDE,
+        min_face: int = MIN_FACE,
         min_side: int | None = None,
         score_threshold: float | None = None,
         iou_threshold: float | None = None,
@@ -68,21 +76,25 @@ class OneShot:
         providers: Providers | None = None,
         arena: bool = True,
     ):
-        check_range("side", side, 32, 1 << 14)
-        min_side = least_side(min_side, side)
-        check_range("min_side", min_side, 0, side)
+        self.side: int = SIDE if isinstance(side, str) and side == "auto" else side  # type: ignore[assignment]
+        check_range("side", self.side, 32, 1 << 14)
+        check_range("min_face", min_face, LEAST_FACE, 1 << 14)
+        self.min_face = min_face if isinstance(side, str) else None
+        self.min_side = least_side(min_side, self.side)
+        check_range("min_side", self.min_side, 0, self.side)
         check_range("max_faces", max_faces, 1, 1 << 20)
         check_range("threads", 1 if threads is None else threads, 1, 1024)
         file = weights_file(weights)
         self.backend = _load(file, threads, providers, arena)
         self.info: dict[str, Any] = self.backend.info
         self.thresholds: dict[str, float] = dict(self.info.get("thresholds", {}))
-        self.side, self.min_side, self.max_faces = side, min_side, max_faces
+        self.max_faces = max_faces
         self.score_threshold = threshold_in("score_threshold", score_threshold, self.info, SCORE_THRESHOLD)
         self.iou_threshold = threshold_in("iou_threshold", iou_threshold, self.info, IOU_THRESHOLD)
         self.weights = portable(weights, file)
         self.settings: dict[str, Any] = {
             "side": side,
+            "min_face": min_face,
             "min_side": min_side,
             "score_threshold": score_threshold,
             "iou_threshold": iou_threshold,
@@ -114,14 +126,42 @@ class OneShot:
             return self._faces([check_image(one) for one in image], embed)
         return self._faces([check_image(image)], embed)[0]
 
+    def side_for(self, image: Image) -> int:
+        """The side that a picture is scaled to, if it is larger."""
+        if self.min_face is None:
+            return self.side
+        return auto_side(image.shape[1], image.shape[0], self.min_face)
+
     def _faces(self, images: Sequence[Image], embed: bool) -> list[Faces]:
+        looks: list[tuple[Image, int]] = []
+        parts: list[list[Tile]] = []
+        for image in images:
+            side = self.side_for(image)
+            parts.append(tiles(image.shape[1], image.shape[0], side) if self.min_face else [])
+            looks.append((image, SIDE if parts[-1] else side))
+            for x0, y0, x1, y1 in (tile.box for tile in parts[-1]):
+                looks.append((image[y0:y1, x0:x1], TILE))
+        found = iter(self._looked_at(looks, embed))
+        result = []
+        for image, cut in zip(images, parts, strict=True):
+            faces = next(found)
+            if cut:
+                size = image.shape[1], image.shape[0]
+                faces = joined(faces, [(tile, next(found)) for tile in cut], size, self.max_faces)
+            result.append(faces)
+        return result
+
+    def _looked_at(self, looks: Sequence[tuple[Image, int]], embed: bool) -> list[Faces]:
+        """The faces of pictures, each scaled to a side of its own."""
+        images = [image for image, _ in looks]
         found: dict[int, Faces] = {}
         waiting: dict[tuple[int, ...], list[tuple[int, Image, Floats64]]] = {}
-        for number, image in enumerate(images):
-            padded, scale = letterbox(image, self.side, self.min_side)
+        for number, (image, side) in enumerate(looks):
+            padded, scale = letterbox(image, side, self.min_side)
             group = waiting.setdefault(padded.shape, [])
             group.append((number, padded, scale))
-            if len(group) == TOGETHER:
+            most = TOGETHER * SIDE**2 // (padded.shape[0] * padded.shape[1])
+            if len(group) >= min(TOGETHER, most):
                 found |= self._run(images, waiting.pop(padded.shape), embed)
         for group in waiting.values():
             found |= self._run(images, group, embed)

@@ -112,6 +112,10 @@ class TwoStage:
             return [self._faces(check_image(one), embed) for one in image]
         return self._faces(check_image(image), embed)
 
+    def side_for(self, image: Image) -> int:
+        """As `OneShot`: faces are described as they are in the picture at full size."""
+        return self.side
+
     def _faces(self, image: Image, embed: bool) -> Faces:
         found = self.detect(image)
         boxes, scores, landmarks = (

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from oneshot.geometry import iou
 from oneshot.types import Faces, Floats, Image, Model
-from oneshot.watch.tracking import Track, Tracker, iou
+from oneshot.watch.tracking import Track, Tracker
 
 RELOOK = 1.0
 """Seconds after which faces are described again, whoever they are taken to be."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from oneshot.gallery.gallery import Gallery
 from oneshot.gallery.quality import assess
-from oneshot.geometry import described, normalised
+from oneshot.geometry import described, iou, normalised
 from oneshot.types import Faces, Floats, Image, Match
 
 BEST = 8
@@ -210,15 +210,6 @@ def associate(faces: Faces, tracks: Sequence[Track], threshold: float) -> list[T
             chosen[i] = tracks[j]
             taken.add(j)
     return chosen
-
-
-def iou(first: Floats, second: Floats) -> Floats:
-    """Intersection over union of boxes (N, 4) and (M, 4), x0 y0 x1 y1: (N, M) in 0..1."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = (high - low).clip(0).prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
-    return np.asarray(shared / (areas[0][:, None] + areas[1][None] - shared).clip(1e-9), np.float32)
 
 
 def _cut(image: Image, box: Floats) -> Image:

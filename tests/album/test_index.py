@@ -48,6 +48,9 @@ class Counting:
     def __init__(self, model: OneShot, fail_at: int = -1):
         self.model, self.side, self.info, self.count, self.fail_at = model, model.side, model.info, 0, fail_at
 
+    def side_for(self, image: np.ndarray) -> int:
+        return self.side
+
     def __call__(self, image: np.ndarray) -> object:
         self.count += 1
         if self.count == self.fail_at:

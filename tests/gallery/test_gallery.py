@@ -95,6 +95,9 @@ class Blank:
     def __init__(self, model: OneShot):
         self.model, self.info, self.thresholds, self.side = model, model.info, model.thresholds, model.side
 
+    def side_for(self, image: np.ndarray) -> int:
+        return self.side
+
     def __call__(self, image: np.ndarray, *, embed: bool = True) -> Faces:
         found = self.model(image)
         return replace(found, embeddings=np.zeros_like(found.embeddings))

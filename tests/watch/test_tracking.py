@@ -8,7 +8,8 @@ from fake import FIVE
 
 from oneshot import Faces, Gallery, Match, OneShot
 from oneshot.gallery.entries import Entry
-from oneshot.watch.tracking import Track, Tracker, associate, iou
+from oneshot.geometry import iou
+from oneshot.watch.tracking import Track, Tracker, associate
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
 BASE = np.linalg.qr(np.random.default_rng(1).normal(size=(1000, 3)))[0].T.astype(np.float32)
