@@ -29,9 +29,8 @@ def test_tiles_cover_the_picture_and_cores_share_nothing(size: tuple[int, int]) 
         assert (tile.box[:2] >= 0).all() and (tile.box[2:] <= size).all()
         assert (tile.box[2:] - tile.box[:2] <= TILE + 1).all()
         inner = np.isfinite(tile.core)
-        assert (
-            np.abs(tile.core - tile.box)[inner] >= OVERLAP / 2 - 1
-        ).all()  # a face on a core's edge is whole
+        reach = np.abs(tile.core - tile.box)[inner]
+        assert (reach >= OVERLAP / 2 - 1).all()  # a face on a core's edge is whole
     assert tiles(2048, 2000, 2048) == []
 
 
@@ -39,13 +38,10 @@ def test_a_panorama_is_looked_at_tile_by_tile_and_a_face_counts_once(fake_weight
     auto = OneShot(fake_weights, threads=1, side="auto", min_face=20)  # type: ignore[arg-type]
     seam = int(tiles(6000, 700, 6000)[0].core[2])
     image = picture(6000, 700, Rhea=(seam - 20, 300, seam + 20, 340), Gus=(4000, 100, 4030, 130))
-    image[50:650, 3000:3600] = picture(
-        600, 600, Bo=(0, 0, 600, 600)
-    )  # in two tiles, and larger than their overlap
+    # In two tiles, and larger than their overlap.
+    image[50:650, 3000:3600] = picture(600, 600, Bo=(0, 0, 600, 600))
     faces = auto(image)
-    found = {
-        int(np.argmax(EMBEDDINGS @ e)): box for e, box in zip(faces.embeddings, faces.boxes, strict=True)
-    }
+    found = dict(zip((faces.embeddings @ EMBEDDINGS.T).argmax(1).tolist(), faces.boxes, strict=True))
     assert len(faces) == 3 and (np.diff(faces.scores) <= 0).all()
     np.testing.assert_allclose(found[0], [seam - 20, 300, seam + 20, 340], atol=1)
     np.testing.assert_allclose(found[1], [4000, 100, 4030, 130], atol=1)
