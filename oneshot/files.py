@@ -116,10 +116,13 @@ def replacing(path: Path | str, unfinished: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(path: Path | str) -> Iterator[IO[str]]:
+def writing(path: Path | str, grows: bool = False) -> Iterator[IO[str]]:
     """A UTF-8 text file in the way of `replacing`, moved even if unfinished; pipes and devices get each line.
 
     Ends of lines stay as they are written. Of file names, what is no UTF-8 is written as "\\udcfc".
+
+    Args:
+        grows: write each line to the file's own name at once: of a camera, what is lost cannot be seen again.
 
     Raises:
         OneShotError: as `replacing`.
@@ -133,6 +136,9 @@ def writing(path: Path | str) -> Iterator[IO[str]]:
             _opened(path) as stream,
             open(stream.fileno(), "w", 1, closefd=False, **how) as f,
         ):
+            yield f
+    elif grows:
+        with _explained(path), _target(path).open("w", 1, **how) as f:
             yield f
     else:
         with replacing(path, unfinished=True) as partial, partial.open("w", **how) as f:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,14 @@ Image = NDArray[np.uint8]
 """(H, W, 3) BGR, as cv2.imread gives it."""
 
 Floats = NDArray[np.float32]
+
+
+class Frame(NamedTuple):
+    """One picture of a source: its number from 0, its time in seconds, and the (H, W, 3) BGR uint8 array."""
+
+    number: int
+    seconds: float
+    image: Image
 
 
 @dataclass(frozen=True, slots=True, eq=False)

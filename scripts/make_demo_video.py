@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from oneshot import read_image
 from oneshot.errors import explained
-from oneshot.media.video import VideoSink
+from oneshot.media.sink import VideoSink
 from oneshot.types import Image
 
 FPS, SIZE = 25, (640, 360)

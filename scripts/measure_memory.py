@@ -11,7 +11,6 @@ more than --most megabytes.
 
 import argparse
 import itertools
-import json
 import os
 import sys
 import tempfile
@@ -28,12 +27,13 @@ from oneshot.errors import explained
 from oneshot.files import check_writable, write_json
 from oneshot.gallery.thresholds import FAR, threshold_at
 from oneshot.media.draw import draw
-from oneshot.media.video import Frame
-from oneshot.types import Image, Model
+from oneshot.media.video import Source
+from oneshot.types import Faces, Frame, Image, Model
 from oneshot.watch.following import Follower
-from oneshot.watch.records import records
+from oneshot.watch.run import run
 from oneshot.watch.sheet import contact_sheet
-from oneshot.watch.tracking import PATIENCE, Tracker
+from oneshot.watch.sinks import Sink, json_lines, matches_of
+from oneshot.watch.tracking import PATIENCE, Track, Tracker
 
 FPS = 30
 NOBODY = 3.3
@@ -100,22 +100,22 @@ def measure(
     Raises:
         OneShotError: the system does not tell a process's memory.
     """
-    tracker = Tracker(gallery, threshold_at(FAR, model.thresholds), model.side)
-    follow = Follower(model, tracker, skip_known)
     samples: list[Sample] = []
-    with Path(os.devnull).open("w") as lines:
-        for frame in stream:
-            faces, tracks = follow(frame.seconds, frame.image)
-            matches = [track.match for track in tracks]
-            lines.writelines(json.dumps(record) + "\n" for record in records(frame, faces, matches))
-            draw(frame.image, faces, matches)
-            seconds = (frame.number + 1) / FPS
-            if seconds.is_integer():
-                samples.append(Sample(seconds, resident(), len(tracker.tracks)))
-                if seconds % 60 == 0:
-                    memory, count = samples[-1][1:]
-                    print(f"{seconds / 60:4.0f} min {memory:8.1f} MB {count:6} tracks", flush=True)
-    contact_sheet(tracker.tracks, 0.0, samples[-1].seconds if samples else 0.0, "the demo")
+    tracker = Tracker(gallery, threshold_at(FAR, model.thresholds), model.side)
+
+    def sample(frame: Frame, faces: Faces, tracks: Sequence[Track]) -> None:
+        draw(frame.image, faces, matches_of(tracks, named=True))
+        seconds = (frame.number + 1) / FPS
+        if seconds.is_integer():
+            samples.append(Sample(seconds, resident(), len(tracker.tracks)))
+            if seconds % 60 == 0:
+                memory, count = samples[-1][1:]
+                print(f"{seconds / 60:4.0f} min {memory:8.1f} MB {count:6} tracks", flush=True)
+
+    source = Source("the demo", None, FPS, live=True, photos=False, _read=lambda: iter(stream))
+    with json_lines(Path(os.devnull), source, named=True) as lines:
+        seen = run(source, Follower(model, tracker, skip_known), [lines, Sink(frame=sample)])
+    contact_sheet(seen.tracks, 0.0, samples[-1].seconds if samples else 0.0, source.name)
     return samples
 
 

@@ -17,7 +17,7 @@ from fake import photo, picture, write_model
 
 from oneshot import Gallery, OneShot
 from oneshot.cli import main
-from oneshot.media.video import VideoSink
+from oneshot.media.sink import VideoSink
 
 RHEA = picture(Rhea=(20, 20, 120, 120))
 Make = Callable[[Path], object]
@@ -146,7 +146,7 @@ VIDEOS: dict[str, tuple[str, Make, str]] = {
     "truncated video": (
         "v.mp4",
         lambda path: path.write_bytes(cut(video_bytes(".mp4"), 0.5)),
-        "v.mp4: cannot be",
+        "v.mp4: no frame can be read",
     ),
     "video without frames": ("v.avi", lambda path: frameless(path), "v.avi"),
     "folder without frames": ("v", lambda path: path.mkdir(), "v: no pictures in this folder"),
@@ -198,7 +198,10 @@ CASES = (
         (kind, ("identify", "rhea.png", "-g", "good.db", "--weights", "{}"), *case)
         for kind, case in WEIGHTS.items()
     ]
-    + [(kind, ("watch", "{}", "-g", "good.db", "--json", "o.jsonl"), *case) for kind, case in VIDEOS.items()]
+    + [
+        (kind, ("watch", "{}", "-g", "good.db", "--json", "o.jsonl", "--reconnect", "0"), *case)
+        for kind, case in VIDEOS.items()
+    ]
     + [
         (kind, ("identify", "rhea.png", "-g", "good.db", "--json", "{}"), *case)
         for kind, case in OUTPUTS.items()

@@ -106,15 +106,20 @@ def fault(words: list[str]) -> str | None:
         script = ROOT / words[1]
         if not script.is_file():
             return "no such script"
+        if "@click.command" in script.read_text(encoding="utf-8"):
+            return misread(getattr(load_script(script.stem), script.stem), words[2:])
         known = set(re.findall(r'"(-{1,2}[a-z][a-z-]*)"', script.read_text(encoding="utf-8")))
         options = {word.split("=")[0] for word in words if re.match(r"-{1,2}[a-z]", word)}
         unknown = options - known - {"--help", "-h"}
         return f"No such option {', '.join(sorted(unknown))}" if unknown else None
     command = cli.commands.get(words[1])
-    if command is None:
-        return "no such command"
+    return "no such command" if command is None else misread(command, words[2:])
+
+
+def misread(command: click.Command, words: list[str]) -> str | None:
+    """What a command does not understand of its arguments."""
     try:
-        _, left, _ = command.make_parser(click.Context(command)).parse_args(words[2:])
+        _, left, _ = command.make_parser(click.Context(command)).parse_args(words)
     except click.UsageError as error:
         return error.format_message()
     return f"too many arguments: {left}" if left else None

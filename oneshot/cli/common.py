@@ -1,6 +1,7 @@
 """Options that several commands share, and what they open."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from oneshot.gallery.gallery import is_kept
 from oneshot.gallery.thresholds import FAR, threshold_at
 from oneshot.inference.predictor import MIN_FACE
 from oneshot.inference.tiles import LEAST_FACE, SIDE
+from oneshot.types import Model
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -30,7 +32,20 @@ INTERRUPTED = 130
 """The exit code after Ctrl-C."""
 
 
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+class Number(click.FloatRange):
+    """A number in a range, and not "nan", which click lets pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As click does, and fail where it is not a number."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail("nan is no number", param, ctx)
+        return number
+
+
+def options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator."""
+
     def add(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -50,7 +65,7 @@ class _Side(click.ParamType):
 
 
 def _with_model(side: int | str) -> Callable[[F], F]:
-    return _options(
+    return options(
         click.option(
             "--weights",
             type=FILE,
@@ -100,23 +115,24 @@ with_key = click.option(
     help="The secret of an encrypted gallery; or the variable ONESHOT_KEY holds it.",
 )
 
-with_gallery = _options(
+with_gallery = options(
     click.option(
         "-g",
         "--gallery",
         type=click.Path(),  # a text: as a Path, an address would lose a slash
         envvar="ONESHOT_GALLERY",
         default="gallery.db",
-        help="The gallery's file (gallery.db, or what ONESHOT_GALLERY names), or milvus:http://HOST:19530.",
+        help="A gallery's file (.db, .npz), a folder of photos by person, or milvus:http://HOST:19530 "
+        "(gallery.db, or what ONESHOT_GALLERY names).",
     ),
     with_key,
 )
 
-with_threshold = _options(
+with_threshold = options(
     click.option("--far", help=f"False accept rate that sets the threshold ({FAR})."),
     click.option(
         "--threshold",
-        type=click.FloatRange(-1, 1),
+        type=Number(-1, 1),
         metavar="COSINE",
         help="Least similarity; overrides --far.",
     ),
@@ -129,13 +145,13 @@ with_threshold = _options(
 )
 
 
-def open_model(options: Mapping[str, Any]) -> OneShot:
+def open_model(options: Mapping[str, Any], min_side: int | None = None) -> OneShot:
     """The network that the options of `with_model` name; other options are left alone."""
     names = ("side", "min_face", "threads", "providers")
-    return OneShot(options["weights"], **{name: options[name] for name in names})
+    return OneShot(options["weights"], min_side=min_side, **{name: options[name] for name in names})
 
 
-def open_gallery(options: Mapping[str, Any], model: OneShot, create: bool = False) -> Gallery:
+def open_gallery(options: Mapping[str, Any], model: Model, create: bool = False) -> Gallery:
     """The gallery that --gallery and --key-file name; `create` makes it if there is none.
 
     Raises:
@@ -146,7 +162,13 @@ def open_gallery(options: Mapping[str, Any], model: OneShot, create: bool = Fals
     return Gallery(model, path, key=key) if create else Gallery.load(path, model, key=key)
 
 
-def threshold_from(options: Mapping[str, Any], model: OneShot) -> float:
+def none_at_the_usual_place(options: Mapping[str, Any]) -> bool:
+    """Whether no gallery is named, and there is none where one usually is."""
+    source = click.get_current_context().get_parameter_source("gallery")
+    return source is click.core.ParameterSource.DEFAULT and not Path(options["gallery"]).exists()
+
+
+def threshold_from(options: Mapping[str, Any], model: Model) -> float:
     """The cosine that --threshold, --far and --calibration ask for.
 
     Raises:

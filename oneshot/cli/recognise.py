@@ -23,7 +23,7 @@ from oneshot.cli.common import (
 from oneshot.files import is_stdout, writing
 from oneshot.gallery.enrolment import CANNOT_TELL
 from oneshot.geometry import described
-from oneshot.media.video import Frame
+from oneshot.types import Frame
 from oneshot.watch.records import records
 
 

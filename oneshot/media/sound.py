@@ -1,64 +1,75 @@
-"""The sound of a video, carried over to its annotated copy as it is, without decoding."""
+"""The sound of a video, packet by packet, carried over to its annotated copy without decoding."""
 
-import heapq
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from oneshot.errors import OneShotError
-from oneshot.files import replacing
+from oneshot.errors import OneShotWarning
 
 
-def add_sound(video: Path, source: Path, start: float = 0.0, end: float | None = None) -> bool:
-    """Put the sound of `source`, from `start` to `end` seconds, to the pictures of `video`, replacing it.
+class Sound:
+    """The sound that goes with a video's pictures; needs PyAV. A context manager.
 
-    Returns:
-        Whether `source` has sound; if not, `video` stays as it is.
+    Args:
+        source: a video, its times counted from its first picture, as `oneshot.media.video.frames` does.
+        start: seconds that become 0.
 
-    Raises:
-        OneShotError: PyAV is missing, or the sound does not fit this kind of file; `video` stays as it is.
+    Attributes:
+        stream: PyAV's, to make one like it; None where there is no sound.
     """
-    try:
+
+    def __init__(self, source: Path | str, start: float = 0.0):
         import av
-    except ModuleNotFoundError:
-        raise OneShotError(f"{video}: sound needs PyAV; pip install 'oneshot-face[video]'") from None
-    try:
-        with av.open(str(source)) as sounds, av.open(str(video)) as pictures:
-            if not sounds.streams.audio:
-                return False
-            heard, seen = sounds.streams.audio[0], pictures.streams.video[0]
-            with replacing(video) as partial:
-                try:
-                    with av.open(str(partial), "w") as target:
-                        streams = {kind: target.add_stream_from_template(kind) for kind in (seen, heard)}
-                        # By time, since players want sound and pictures side by side in the file.
-                        both = heapq.merge(
-                            _packets(pictures, seen, 0.0, None),
-                            _packets(sounds, heard, start, end),
-                            key=lambda timed: timed[0],
-                        )
-                        for _, packet, stream in both:
-                            packet.stream = streams[stream]
-                            target.mux(packet)
-                except BaseException:
-                    partial.unlink(missing_ok=True)
-                    raise
-    except (av.FFmpegError, ValueError, OSError) as error:
-        raise OneShotError(f"{video}: the sound of {source} cannot be kept ({error}); try .mkv") from None
-    return True
 
+        self.source = source
+        self.stream: Any = None
+        self._failure = av.FFmpegError
+        try:
+            self._container = av.open(str(source))
+        except (av.FFmpegError, OSError, ValueError):  # OpenCV reads it, and this does not
+            self._lost()
+            return
+        streams = self._container.streams
+        if streams.audio:
+            self.stream = streams.audio[0]
+            pictures: Any = streams.video[0] if streams.video else None
+            first = pictures.start_time * pictures.time_base if pictures and pictures.start_time else 0
+            self._shift = round((float(first) + start) / self.stream.time_base)
+            if start:
+                self._container.seek(self._shift, stream=self.stream)
+            self._packets = self._timed()
+            self._next = next(self._packets, None)
 
-def _packets(
-    container: Any, stream: Any, start: float, end: float | None
-) -> Iterator[tuple[float, Any, Any]]:
-    """A stream's packets between two times, with their time, moved so that `start` becomes 0."""
-    shift = round(start / stream.time_base)
-    for packet in container.demux(stream):
-        if packet.dts is None or packet.pts is None:  # the last one only says that there are no more
-            continue
-        seconds = float(packet.pts * stream.time_base)
-        if seconds < start or (end is not None and seconds >= end):
-            continue
-        packet.pts -= shift
-        packet.dts -= shift
-        yield float(packet.dts * stream.time_base), packet, stream
+    def until(self, seconds: float) -> Iterator[Any]:
+        """The packets that begin before a time and were not given yet, their times counted from `start`."""
+        while self.stream is not None and self._next is not None and self._next[0] < seconds:
+            yield self._next[1]
+            self._next = next(self._packets, None)
+
+    def _timed(self) -> Iterator[tuple[float, Any]]:
+        try:
+            for packet in self._container.demux(self.stream):
+                if packet.pts is None or packet.dts is None:  # the last one only says that there are no more
+                    continue
+                packet.pts -= self._shift
+                packet.dts -= self._shift
+                seconds = float(packet.pts * self.stream.time_base)
+                if seconds >= 0:
+                    yield seconds, packet
+        except self._failure:
+            self._lost()
+
+    def _lost(self) -> None:
+        note = f"{self.source}: its sound cannot be read to its end, and is lost there"
+        warnings.warn(note, OneShotWarning, stacklevel=2)
+
+    def __enter__(self) -> "Sound":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.stream is not None:
+            self._container.close()

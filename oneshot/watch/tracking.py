@@ -6,6 +6,7 @@ face. Of twins the more similar one has it and the other is unknown, and so is w
 or below their portrait, once.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -34,6 +35,10 @@ THUMB = 96
 
 PICTURED = 100
 """Thumbs kept of unknown people who are gone, those who were seen longest; of known ones, one a name."""
+
+LEAST_FRAMES = 5
+LEAST_QUALITY = 0.05
+"""Frames and best look (see Track.best) of somebody unknown worth telling of; noise has less."""
 
 PATIENCE = 2.0
 """Seconds that a track outlives its face, for somebody who turns round or is hidden for a moment."""
@@ -74,6 +79,12 @@ class Track:
         total = sum(looks, start=np.zeros_like(self._looks[0][1]))
         return normalised(np.asarray(total, np.float32))
 
+    @property
+    def clear(self) -> bool:
+        """Whether it is no noise: somebody known, or seen often and well enough."""
+        often = self.frames >= LEAST_FRAMES and self.best >= LEAST_QUALITY
+        return self.match.name is not None or often
+
     def settled(self, threshold: float) -> bool:
         """Whether as many looks as count say clearly who it is, or that it is nobody known."""
         if self.match.name is None:
@@ -105,6 +116,7 @@ class Tracker:
         self.gallery, self.threshold, self.side = gallery, threshold, side
         self.tracks: list[Track] = []
         self._alive: list[Track] = []
+        self._ended: list[Track] = []
         self._pictured: dict[str | None, list[Track]] = {}
 
     def update(self, seconds: float, image: Image, faces: Faces) -> list[Track]:
@@ -114,10 +126,7 @@ class Tracker:
             seconds: the frame's time, later than the one's before.
             image: (H, W, 3) BGR uint8.
         """
-        for track in self._alive:
-            if seconds - track.end > PATIENCE:
-                self._finish(track)
-        self._alive = [track for track in self._alive if track._looks]
+        self._let_go(seconds - PATIENCE)
         tracks = []
         for i, known in enumerate(associate(faces, self._alive, self.threshold)):
             track = known or Track(len(self.tracks) + 1, seconds, seconds)
@@ -128,6 +137,23 @@ class Tracker:
             tracks.append(track)
         self._award(tracks)
         return tracks
+
+    def ended(self) -> list[Track]:
+        """The tracks that have ended since this was last asked, in the order of their ends."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def finish(self) -> None:
+        """No more frames come: all tracks end."""
+        self._let_go(math.inf)
+
+    def _let_go(self, before: float) -> None:
+        over = [track for track in self._alive if track.end < before]
+        self._alive = [track for track in self._alive if track.end >= before]
+        over.sort(key=lambda track: track.end)
+        for track in over:
+            self._finish(track)
+        self._ended += over
 
     def _look(self, track: Track, seconds: float, image: Image, faces: Faces, index: int) -> None:
         quality = assess(image, faces, index, self.side)

@@ -1,21 +1,26 @@
 """Streams from a server of the test's own: the newest frame, and back after an interruption."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from oneshot import OneShotError, OneShotWarning
+from oneshot.media.sink import VideoSink
 from oneshot.media.video import frames
 
 
 class Server(ThreadingHTTPServer):
     """Motion JPEG; connection k sends `counts[k]` frames, and there are no more connections than counts.
 
+    The first `refuse` requests are refused; with `stall` a connection stays when its frames are sent.
     A frame's grey value tells its connection, and the position of its white column its number.
     """
 
@@ -23,6 +28,8 @@ class Server(ThreadingHTTPServer):
     sent = connections = 0
     counts: tuple[int, ...] = ()
     pause = 0.02
+    refuse = 0
+    stall = False
 
     @property
     def url(self) -> str:
@@ -33,6 +40,10 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
+        if self.server.refuse:
+            self.server.refuse -= 1
+            self.send_error(503)
+            return
         turn, self.server.connections = self.server.connections, self.server.connections + 1
         if turn >= len(self.server.counts):
             self.send_error(503)
@@ -41,9 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         for i in range(self.server.counts[turn]):
-            image = np.full((32, 400, 3), 40 + 60 * turn, np.uint8)
-            image[:, i % 400] = 255
-            data = cv2.imencode(".jpg", image)[1].tobytes()
+            data = cv2.imencode(".jpg", self.picture(turn, i))[1].tobytes()
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
             try:
                 self.wfile.write(head.encode() + data + b"\r\n")
@@ -51,6 +60,13 @@ class Handler(BaseHTTPRequestHandler):
                 return
             self.server.sent += 1
             time.sleep(self.server.pause)
+        while self.server.stall:  # the connection stays, and nothing comes
+            time.sleep(0.05)
+
+    def picture(self, turn: int, number: int) -> np.ndarray:
+        image = np.full((32, 400, 3), 40 + 60 * turn, np.uint8)
+        image[:, number % 400] = 255
+        return image
 
     def log_message(self, *_: object) -> None:
         pass
@@ -61,6 +77,7 @@ def server() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield running
+        running.stall = False
         running.shutdown()
 
 
@@ -112,3 +129,49 @@ def test_nobody_sends(server: Server) -> None:
     server.counts = ()
     with pytest.raises(OneShotError, match=r"stream\.mjpg: cannot be opened; is the address right"):
         frames(server.url)
+
+
+def test_a_camera_that_is_off_at_the_start_is_waited_for(server: Server) -> None:
+    server.counts, server.refuse = (60,) * 5, 2
+    with pytest.warns(OneShotWarning, match="cannot be opened; going on trying for 5 s"):
+        source = frames(server.url, reconnect=5.0)
+    assert next(iter(source)).image.shape == (32, 400, 3) and server.refuse == 0
+
+
+def test_a_stream_that_falls_silent_is_interrupted_after_the_timeout(server: Server) -> None:
+    server.counts, server.stall = (40, 40), True
+    begun = time.monotonic()
+    got = list(frames(server.url, timeout=1.0))
+    assert got and time.monotonic() - begun < 8
+    server.counts = (40,) * 6
+    with pytest.warns(OneShotWarning, match="interrupted; going on trying for 3 s"):
+        levels = set()
+        for frame in frames(server.url, timeout=1.0, reconnect=3.0):
+            levels.add(round(float(frame.image.min()), -1))
+            if len(levels) == 2:
+                break
+
+
+def test_a_server_that_never_answers_is_given_up_after_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        with pytest.raises(OneShotError, match="cannot be opened; is the address right"):
+            frames(f"http://127.0.0.1:{silent.getsockname()[1]}/x.mjpg", timeout=1.0)
+        assert time.monotonic() - begun < 5
+
+
+def test_a_file_on_a_server_is_read_whole_however_slow_the_reader(server: Server, tmp_path: Path) -> None:
+    with VideoSink(tmp_path / "v.mp4", 20) as sink:
+        for i in range(30):
+            sink.write(np.full((48, 64, 3), 8 * i, np.uint8))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
+        threading.Thread(target=files.serve_forever, daemon=True).start()
+        source = frames(f"http://127.0.0.1:{files.server_port}/v.mp4", every=2)
+        assert not source.live and source.total == 15
+        got = []
+        for frame in source:
+            got.append(frame.number)
+            time.sleep(0.01)
+        files.shutdown()
+    assert got == [*range(0, 30, 2)]

@@ -12,8 +12,7 @@ from conftest import ROOT, load_script
 from fake import picture
 
 from oneshot import Faces, Gallery, OneShot, OneShotError
-from oneshot.media.video import Frame
-from oneshot.types import Image
+from oneshot.types import Frame, Image
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -1,33 +1,12 @@
-"""Who was seen from when to when."""
+"""Faces as records."""
 
 import json
 
 import numpy as np
 
 from oneshot import Faces, Match
-from oneshot.media.video import Frame
-from oneshot.watch.records import Sightings, records
-
-
-def test_stretches_end_after_the_gap() -> None:
-    seen = Sightings(gap=1.0)
-    for time in (0.0, 0.5, 1.5, 2.6, 3.0):
-        seen.add(time, [Match("Ada", time / 10)])
-    got = [(s.name, s.start, s.end, s.frames, s.similarity) for s in seen.intervals()]
-    assert got == [("Ada", 0.0, 1.5, 3, 0.15), ("Ada", 2.6, 3.0, 2, 0.3)]
-
-
-def test_each_name_has_its_own_stretches_and_a_frame_counts_once() -> None:
-    seen = Sightings()
-    seen.add(0.0, [Match(None, 0.1), Match("Bo", 0.6), Match(None, 0.2), Match("Ada", 0.5)])
-    seen.add(0.1, [])
-    seen.add(0.2, [Match("Ada", 0.7), Match("Ada", 0.4)])
-    got = [(s.name, s.start, s.end, s.frames, s.similarity) for s in seen.intervals()]
-    assert got == [("Ada", 0.0, 0.2, 2, 0.7), ("Bo", 0.0, 0.0, 1, 0.6), (None, 0.0, 0.0, 1, 0.2)]
-
-
-def test_nobody() -> None:
-    assert Sightings().intervals() == []
+from oneshot.types import Frame
+from oneshot.watch.records import records
 
 
 def test_records_are_rows_of_plain_numbers() -> None:

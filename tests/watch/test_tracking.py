@@ -167,3 +167,17 @@ def test_the_template_is_of_the_best_looks(tracker: Tracker) -> None:
     (track, *_) = tracker.tracks
     assert track.match.name == "Ada" and track.template @ ADA > 0.99
     assert max(track.thumb.shape[:2]) <= 96 and track.thumb.std() > 0
+
+
+def test_tracks_are_told_when_they_end_and_noise_is_told_apart(tracker: Tracker) -> None:
+    script = {0.0: [(20, BO), (100, STRANGER)], 0.1: [(20, BO)], 3.0: [(200, STRANGER)]}
+    for i in range(6):
+        script[4 + i / 10] = [(200, STRANGER)]
+    told = []
+    for time, faces in script.items():
+        tracker.update(time, IMAGE, seen(*faces))
+        told.append([track.number for track in tracker.ended()])
+    assert told == [[], [], [2, 1], *[[]] * 6]
+    tracker.finish()
+    assert [track.number for track in tracker.ended()] == [3] and tracker.ended() == []
+    assert [(t.frames, t.clear) for t in tracker.tracks] == [(2, True), (1, False), (7, True)]
