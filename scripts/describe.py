@@ -1,8 +1,9 @@
 """Parameters, multiply-adds and output shapes of every part of the network."""
 
 import argparse
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from oneshot.errors import explained
+from oneshot.inference.backend import weights_file
 from oneshot.models.config import SIZES, CellIdentity
 from oneshot.models.network import OneShotNet
 from oneshot.models.weights import load_network
@@ -48,8 +51,7 @@ def measure(net: OneShotNet, side: int, faces: int) -> tuple[dict[str, str], dic
     with torch.no_grad(), counter:
         _, sampled = net.dense(torch.zeros(1, 3, side, side))
         landmarks = net.refinement.grid.landmarks.repeat(faces, 1, 1) * (side / 224) + side / 8
-        boxes = torch.cat((landmarks.amin(1), landmarks.amax(1)), 1)
-        net.identity(sampled, net.place(sampled.coarse, boxes, landmarks)[0])
+        net.identity(sampled, net.corrected(sampled.coarse, landmarks))
     return shapes, macs
 
 
@@ -57,17 +59,25 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def main() -> None:
+@explained
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, help=".safetensors file; default: a fresh network of --size")
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help=".safetensors, or a shipped network (oneshot); default: a fresh network of --size",
+    )
     parser.add_argument(
         "--side", type=int, default=320, help="pixels of the square picture, a multiple of 32"
     )
     parser.add_argument("--faces", type=int, default=1, help="faces in it")
     sizes = SIZES | {"cell": replace(SIZES["base"], identity=CellIdentity())}
     parser.add_argument("--size", choices=sizes, default="base")
-    args = parser.parse_args()
-    net = load_network(args.weights)[0] if args.weights else OneShotNet(sizes[args.size]).eval()
+    args = parser.parse_args(argv)
+    if args.weights:
+        net, _ = load_network(weights_file(args.weights, suffix=".safetensors"))
+    else:
+        net = OneShotNet(sizes[args.size]).eval()
     shapes, macs = measure(net, args.side, args.faces)
     table = Table(title=f"one picture of {args.side}x{args.side} with {args.faces} face(s)")
     for title in ("part", "parameters", "million multiply-adds", "output"):
@@ -82,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

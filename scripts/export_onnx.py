@@ -14,6 +14,7 @@ from rich.console import Console
 from oneshot import __version__
 from oneshot.errors import explained
 from oneshot.evaluation.report import thresholds
+from oneshot.inference.backend import weights_file
 
 FACTS: dict[str, Any] = {
     "version": __version__,
@@ -29,7 +30,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--weights", type=Path, required=True, help="a .safetensors that training wrote")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="a .safetensors that training wrote, or a shipped network"
+    )
     parser.add_argument("--out", type=Path, default=Path("weights"), help="folder (default: weights)")
     parser.add_argument("--name", default="oneshot", help="the files' name without suffix")
     parser.add_argument(
@@ -47,7 +50,7 @@ def main() -> None:
     from oneshot.convert.to_onnx import export_onnx
     from oneshot.models.weights import load_network, save_weights
 
-    net, trained = load_network(args.weights)
+    net, trained = load_network(weights_file(args.weights, suffix=".safetensors"))
     if args.refinements is not None:
         net.config = replace(net.config, refinements=args.refinements)
     teacher = f"EdgeFace-{net.config.identity.recogniser.upper()}"

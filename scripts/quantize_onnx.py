@@ -30,7 +30,7 @@ from oneshot import Faces, OneShot, OneShotError, read_image
 from oneshot.errors import explained
 from oneshot.evaluation import data, timing
 from oneshot.files import check_writable, write_json
-from oneshot.inference.backend import default_weights
+from oneshot.inference.backend import weights_file
 from oneshot.inference.onnx import QUIET, OnnxBackend
 from oneshot.inference.predictor import IOU_THRESHOLD, SCORE_THRESHOLD
 from oneshot.media.images import pictures_in
@@ -55,7 +55,7 @@ def write(args: argparse.Namespace) -> None:
     layers = list(PAYS) if args.layers is None else args.layers.split(",")
     check_layers(layers)
     photos = calibration(args.images, args.data, args.count)
-    net, info = load_network(args.weights or default_weights("oneshot.safetensors"))
+    net, info = load_network(weights_file(args.weights, suffix=".safetensors"))
     info = {"score_threshold": SCORE_THRESHOLD, "iou_threshold": IOU_THRESHOLD, **info}
     args.out.mkdir(parents=True, exist_ok=True)
     exact, half, small = written = [args.out / f"{name}.onnx" for name in (REFERENCE, "fp16", args.name)]
@@ -171,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     actions = parser.add_subparsers(required=True, metavar="write|measure")
     make = actions.add_parser("write", help="calibrate and write the forms")
-    make.add_argument("--weights", type=Path, help="a .safetensors file (default: the shipped one)")
+    make.add_argument("--weights", type=Path, help="a .safetensors file, or a shipped network (oneshot)")
     make.add_argument("--out", type=Path, required=True, metavar="DIR", help="the forms' folder")
     make.add_argument("--name", default="int8", help="the 8-bit file's, without suffix (int8)")
     make.add_argument("--layers", help="of oneshot.convert.quantize.LAYERS (PAYS there)")
