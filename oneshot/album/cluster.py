@@ -1,14 +1,15 @@
 """A page of contact sheets that shows the faces of a collection, grouped by person."""
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from oneshot.album.index import Album
+from oneshot.album.album import Album
 from oneshot.album.linkage import Groups
+from oneshot.album.videos import frame_at
 from oneshot.errors import OneShotError
 from oneshot.files import writing
 from oneshot.media.images import read_image
@@ -53,15 +54,13 @@ def write_page(
     by_photo: dict[str, list[int]] = {}
     for i, photo in enumerate(album.photos):
         by_photo.setdefault(photo, []).append(i)
-    for photo, rows in by_photo.items():
+    for rows in by_photo.values():
         try:
-            image = read_image(album.folder / photo)
-        except OneShotError as error:
-            failures.append(str(error))
-        else:
-            for i in rows:
+            for i, image in _pictures(album, rows):
                 cv2.imwrite(str(out / "faces" / f"{i}.jpg"), thumbnail(image, album.boxes[i]))
                 shown.add(i)
+        except OneShotError as error:
+            failures.append(str(error))
         step()
     sections = []
     for number in [*range(int(groups.max(initial=-1)) + 1), -1]:
@@ -81,6 +80,14 @@ def write_page(
     return failures
 
 
+def _pictures(album: Album, rows: Sequence[int]) -> Iterator[tuple[int, Image]]:
+    """For each of the faces of one photo or video, the picture that shows it."""
+    path = album.folder / album.photos[rows[0]]
+    image = read_image(path) if np.isnan(album.seconds[rows[0]]) else None
+    for i in rows:
+        yield i, frame_at(path, album.seconds[i]) if image is None else image
+
+
 def thumbnail(image: Image, box: Floats) -> Image:
     """A face and a little around it, (128, 128, 3); black where that is outside the picture."""
     side = (1 + 2 * MARGIN) * max(float(box[2] - box[0]), float(box[3] - box[1]), 1.0)
@@ -93,11 +100,14 @@ def thumbnail(image: Image, box: Floats) -> Image:
 
 
 def _section(album: Album, title: str, rows: list[int]) -> str:
-    photos = len({album.photos[i] for i in rows})
-    counts = f"{len(rows)} face{'s' * (len(rows) != 1)} in {photos} photo{'s' * (photos != 1)}"
+    files = len({album.photos[i] for i in rows})
+    what = "photo" if np.isnan(album.seconds[rows]).all() else "file"
+    counts = f"{len(rows)} face{'s' * (len(rows) != 1)} in {files} {what}{'s' * (files != 1)}"
     faces = []
     for i in rows:
         link = html.escape((album.folder / album.photos[i]).absolute().as_uri())
+        if not np.isnan(album.seconds[i]):
+            link += f"#t={album.seconds[i]:.2f}"  # where browsers begin to play a video
         name = html.escape(f"{album.photos[i]}#{album.numbers[i]}")  # what --name and --not take
         faces.append(f'<a href="{link}"><img src="faces/{i}.jpg" alt="{name}" title="{name}"></a>')
     return f"<section><h2>{html.escape(title)}: {counts}</h2>\n{''.join(faces)}</section>\n"

@@ -1,4 +1,4 @@
-"""A collection of photos, indexed: every face of every photo in one Parquet file.
+"""A collection of photos and videos, indexed: every face in one Parquet file.
 
 While it works, finished photos are kept in parts beside the file, each moved into place whole, so that a run
 that was cut off, however, goes on where it stopped. In the end the older file and the parts become the new
@@ -13,51 +13,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from oneshot import extras
-from oneshot.album.describe import Describe, content_of, face_fields, here
+from oneshot.album.album import FOLDER, MODEL, ROWS, arrow, open_index, schema_of
+from oneshot.album.describe import Describe, content_of, here
+from oneshot.album.videos import is_video
 from oneshot.errors import OneShotError
 from oneshot.files import check_writable, from_readable, readable, replacing
 from oneshot.gallery.folders import excluded
 from oneshot.media.search import Found, search, summary
-from oneshot.types import Floats, Model
+from oneshot.types import Model
 
 PART = 100
 """Photos in a part: as many are lost at most when a run is killed."""
 
-ROWS = 1024
-MODEL, FOLDER = b"oneshot.weights_sha256", b"oneshot.folder"
-
-
-@dataclass(frozen=True, slots=True)
-class Album:
-    """The faces of a collection; row i is one face in every array.
-
-    Attributes:
-        folder: where the photos are.
-        photos: (N,) their paths below it.
-        contents: (N,) the photos' sha256.
-        numbers: (N,) int32, which face of its photo each is, from 0.
-        boxes: (N, 4) float32, x0 y0 x1 y1 in pixels of the upright photo.
-        qualities: (N,) float32, from 0 to 1; see oneshot.gallery.quality.
-        embeddings: (N, D) float32, L2-normalised.
-    """
-
-    folder: Path
-    photos: list[str]
-    contents: list[str]
-    numbers: NDArray[np.int32]
-    boxes: Floats
-    qualities: Floats
-    embeddings: Floats
-
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What a run did: photos looked at now, before, and before under another name; faces in all; damaged
-    photos with the reason; what is there.
+    """What a run did: photos and videos looked at now, before, and before under another name; faces in all;
+    damaged files with the reason; what is there.
     """
 
     new: int
@@ -68,16 +41,24 @@ class Indexed:
     found: Found
 
 
-def photos_below(folder: Path, exclude: Sequence[str] = ()) -> Found:
+def photos_below(folder: Path, exclude: Sequence[str] = (), videos: bool = False) -> Found:
     """What is in a folder and the folders in it; see `search`.
 
     Hidden ones, the folders of EXCLUDED and what `exclude` names are left out.
+
+    Args:
+        videos: they are wanted, too.
 
     Raises:
         OneShotError: there is no such folder, or no picture in it.
     """
     found = search(folder, lambda path: excluded(path, exclude))
-    if not found.pictures and not found.unreadable:
+    for path in found.videos:
+        if videos:
+            del found.skipped[path]
+        else:
+            found.skipped[path] = "a video: --videos"
+    if not found.pictures and not found.unreadable and not (videos and found.videos):
         skipped = summary(found)
         raise OneShotError(
             f"{folder}: no pictures in it{skipped and f' ({skipped})'}; give a folder with photos"
@@ -93,6 +74,7 @@ def index(
     describe: Describe | None = None,
     rebase: bool = False,
     exclude: Sequence[str] = (),
+    videos: bool = False,
 ) -> Indexed:
     """Describe every face of the photos below `folder` in the Parquet file `out`.
 
@@ -105,6 +87,7 @@ def index(
         describe: what looks at the photos with this model, elsewhere; see describe.py. None does it here.
         rebase: the collection is at another place than when it was indexed.
         exclude: patterns of names or paths below `folder` to be left out; see oneshot.gallery.folders.
+        videos: look at new videos, too; those that were looked at stay in the file either way.
 
     Raises:
         OneShotError: no photos; `out` cannot be written, is something else, of another folder or model, or
@@ -113,7 +96,7 @@ def index(
     arrow()  # now, not after the first photos
     check_writable(out, keep=True)
     with _alone(out):
-        return _index(folder, out, model, step, describe or partial(here, model), rebase, exclude)
+        return _index(folder, out, model, step, describe or partial(here, model), rebase, exclude, videos)
 
 
 def _index(
@@ -124,10 +107,12 @@ def _index(
     describe: Describe,
     rebase: bool,
     exclude: Sequence[str],
+    videos: bool,
 ) -> Indexed:
     facts = {MODEL: str(model.info.get("weights_sha256", "")), FOLDER: readable(str(folder.resolve()))}
-    found = photos_below(folder, exclude)
-    stamps = {readable(path.relative_to(folder).as_posix()): _stamp(path) for path in found.pictures}
+    found = photos_below(folder, exclude, videos)
+    files = [*found.pictures, *found.videos]
+    stamps = {readable(path.relative_to(folder).as_posix()): _stamp(path) for path in files}
     parts = out.with_name(f".{out.name}.parts")
 
     def kept(photo: str) -> bool:
@@ -139,7 +124,7 @@ def _index(
     moves = before.moves(folder, stamps)
     moved = {new for names in moves.values() for new in names}
     new = [from_readable(photo) for photo in stamps if photo not in before.known and photo not in moved]
-    described = describe(folder, new)
+    described = describe(folder, [photo for photo in new if videos or not is_video(Path(photo))])
     parts.mkdir(exist_ok=True)
     damaged: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
@@ -163,39 +148,6 @@ def _index(
             _write_part(parts, rows, facts)
         faces = _join(out, parts, facts, stamps, moves)
     return Indexed(looked, len(before.known), len(moved), faces, damaged, found)
-
-
-def load(path: Path, model: Model) -> Album:
-    """What `index` wrote.
-
-    Raises:
-        OneShotError: there is no such file, it is something else, or was made by another model.
-    """
-    if not path.is_file():
-        raise OneShotError(f"{path}: no such index; make one with oneshot index")
-    file = _open(path, {MODEL: str(model.info.get("weights_sha256", ""))})
-    table = file.read(columns=["photo", "content", "face", "box", "quality"])
-    table = table.filter(table["face"].is_valid())
-    count, done = len(table), 0
-    embeddings = np.empty((0, 0), np.float32)
-    # Batch by batch into one array: they are most of the file, and a copy of all would not fit beside them.
-    for batch in file.iter_batches(ROWS, columns=["face", "embedding"]):
-        column = batch.filter(batch.column("face").is_valid()).column("embedding")
-        if len(column):
-            rows = np.asarray(column.flatten(), np.float32).reshape(len(column), -1)
-            if not done:
-                embeddings = np.empty((count, rows.shape[1]), np.float32)
-            embeddings[done : done + len(rows)] = rows
-            done += len(rows)
-    return Album(
-        Path(from_readable(file.schema_arrow.metadata[FOLDER].decode())),
-        [from_readable(photo) for photo in table["photo"].to_pylist()],
-        table["content"].to_pylist(),
-        table["face"].to_numpy().astype(np.int32),
-        np.asarray(table["box"].combine_chunks().flatten(), np.float32).reshape(count, 4),
-        table["quality"].to_numpy().astype(np.float32),
-        embeddings,
-    )
 
 
 @contextmanager
@@ -239,7 +191,7 @@ class _Before:
         """Look through the earlier file and the parts."""
         before = cls(set(), {}, set(), {})
         for source in sources:
-            table = _open(source, facts, rebase).read(columns=["photo", "stamp", "content"])
+            table = open_index(source, facts, rebase).read(columns=["photo", "stamp", "content"])
             for photo, stamp, content in zip(*(column.to_pylist() for column in table.columns), strict=True):
                 before.contents.setdefault(content, (source, photo))
                 before.sizes.add(stamp.partition("-")[0])
@@ -274,13 +226,6 @@ def _stamp(path: Path) -> str:
     return f"{stat.st_size}-{stat.st_mtime_ns}"
 
 
-def _schema(facts: Mapping[bytes, str]) -> Any:
-    pa, _ = arrow()
-    words = [(name, pa.string()) for name in ("photo", "stamp", "content")]
-    fields = [*words, *face_fields(pa)]
-    return pa.schema(fields, metadata=dict(facts))
-
-
 def _sources(out: Path, parts: Path) -> list[Path]:
     return [*([out] if out.exists() else []), *sorted(parts.glob("*.parquet"))]
 
@@ -288,7 +233,7 @@ def _sources(out: Path, parts: Path) -> list[Path]:
 def _write_part(parts: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[bytes, str]) -> None:
     pa, pq = arrow()
     with replacing(parts / f"{len(list(parts.glob('*.parquet'))):06}.parquet") as partial:
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=_schema(facts)), partial)
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema_of(facts)), partial)
 
 
 def _join(
@@ -296,11 +241,11 @@ def _join(
 ) -> int:
     """Make the new file of what still holds of the older one and the parts; gives the number of faces."""
     pa, pq = arrow()
-    schema, written, faces = _schema(facts), set[str](), 0
+    schema, written, faces = schema_of(facts), set[str](), 0
     with replacing(out) as partial, pq.ParquetWriter(partial, schema) as writer:
         for source in _sources(out, parts):
             here = set()
-            for batch in _open(source, facts, True).iter_batches(ROWS):
+            for batch in open_index(source, facts, True).iter_batches(ROWS):
                 rows, names = [], []
                 given = zip(batch.column("photo").to_pylist(), batch.column("stamp").to_pylist(), strict=True)
                 for i, (photo, stamp) in enumerate(given):
@@ -322,29 +267,3 @@ def _join(
             written |= here
     shutil.rmtree(parts)
     return faces
-
-
-def _open(path: Path, facts: Mapping[bytes, str], rebase: bool = False) -> Any:
-    """A Parquet file of ours that states these facts; `rebase` takes one of another folder."""
-    pa, pq = arrow()
-    try:
-        file = pq.ParquetFile(path)
-        stated = {key: (file.schema_arrow.metadata or {})[key].decode() for key in (MODEL, FOLDER)}
-    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError):
-        raise OneShotError(f"{path}: not an index of photos, or a damaged one; give another name") from None
-    if "content" not in file.schema_arrow.names:
-        raise OneShotError(f"{path}: of an older oneshot; index anew, under another name")
-    if stated[MODEL] != facts[MODEL]:
-        raise OneShotError(f"{path}: made with other weights ({stated[MODEL][:12]}); index anew with these")
-    if not rebase and FOLDER in facts and stated[FOLDER] != facts[FOLDER]:
-        raise OneShotError(
-            f"{path}: is the index of {stated[FOLDER]}; give another name for this folder's, "
-            "or --rebase if that one was moved here"
-        )
-    return file
-
-
-def arrow() -> tuple[Any, Any]:
-    """pyarrow and its Parquet; OneShotError where it is missing."""
-    parquet = extras.load("pyarrow.parquet", "indexing photos", "photos")
-    return extras.load("pyarrow", "indexing photos", "photos"), parquet

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from oneshot.album.describe import Described, Row, face_fields, here
+from oneshot.album.describe import Described, here
+from oneshot.album.rows import Row, face_fields
 from oneshot.errors import OneShotError
 from oneshot.inference.predictor import OneShot
 

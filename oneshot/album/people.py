@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.album.index import Album, arrow
+from oneshot.album.album import Album, arrow
 from oneshot.album.linkage import Groups
 from oneshot.errors import OneShotError
 from oneshot.files import replacing

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from oneshot import OneShotError
 from oneshot.album import index as albums
+from oneshot.album.album import load
 from oneshot.album.cluster import write_page
 from oneshot.album.linkage import group
 from oneshot.album.on_ray import on_ray
@@ -32,6 +33,7 @@ from oneshot.cli.common import (
 from oneshot.cli.recognise import nobody, one_face
 from oneshot.geometry import described
 from oneshot.media.search import summary
+from oneshot.watch.sheet import clock
 
 with_index = click.option(
     "--index",
@@ -51,10 +53,19 @@ with_index = click.option(
     help="Do it on a Ray cluster whose machines see FOLDER, too: its address, auto, or local to start one.",
 )
 @click.option("--rebase", is_flag=True, help="The collection has moved to FOLDER since it was indexed.")
+@click.option(
+    "--videos", is_flag=True, help="Look at videos, too: of each face that is followed, the best look."
+)
 @with_exclude
 @with_model_for_photos
 def index(
-    folder: Path, out: Path, ray: str | None, rebase: bool, exclude: tuple[str, ...], **options: Any
+    folder: Path,
+    out: Path,
+    ray: str | None,
+    rebase: bool,
+    videos: bool,
+    exclude: tuple[str, ...],
+    **options: Any,
 ) -> int:
     """Describe every face of the photos in FOLDER, and in the folders in it.
 
@@ -63,12 +74,14 @@ def index(
 
     \b
     oneshot index ~/Pictures --out pictures.parquet
+    oneshot index ~/Pictures --videos
     oneshot index /nfs/photos --ray head-node:6379
     """
     model = open_model(options)
     describe = ray and partial(on_ray, ray, model, options["weights"], options["threads"])
-    with progress(len(albums.photos_below(folder, exclude).pictures), "photos") as step:
-        done = albums.index(folder, out, model, step, describe or None, rebase, exclude)
+    found = albums.photos_below(folder, exclude, videos)
+    with progress(len(found.pictures) + videos * len(found.videos), "photos") as step:
+        done = albums.index(folder, out, model, step, describe or None, rebase, exclude, videos)
     for reason in done.damaged.values():
         ERR.print(f"damaged: {reason}", soft_wrap=True)
     for reason in done.found.unreadable.values():
@@ -78,7 +91,8 @@ def index(
     moved = f", {done.moved:,} under another name" if done.moved else ""
     damaged = f", {len(done.damaged)} damaged" if done.damaged else ""
     OUT.print(
-        f"{out}: {counted(done.faces, 'face')} in {counted(done.new + done.known + done.moved, 'photo')} "
+        f"{out}: {counted(done.faces, 'face')} in "
+        f"{counted(done.new + done.known + done.moved, 'file' if videos else 'photo')} "
         f"({done.new:,} new{moved}{damaged})",
         soft_wrap=True,
     )
@@ -101,25 +115,32 @@ def find(photo: Path, most: int, index_path: Path, **options: Any) -> int:
     """
     model = open_model(options)
     threshold = threshold_from(options, model)
-    album = albums.load(index_path, model)
+    album = load(index_path, model)
     faces = one_face(model, photo)
     if why := nobody(faces):
         OUT.print(f"{photo}: {why}, and so nobody to find", soft_wrap=True)
         return 1
-    best: dict[str, float] = {}
+    best: dict[str, int] = {}  # each photo's most similar face
     if album.photos:
         similar = np.where(described(album.embeddings), album.embeddings @ faces.embeddings[0], -np.inf)
         for i in np.argsort(-similar, kind="stable"):
             if similar[i] >= threshold:
-                best.setdefault(album.photos[i], float(similar[i]))
+                best.setdefault(album.photos[i], int(i))
     if not best:
         OUT.print(f"{index_path}: nobody like the one in {photo}", soft_wrap=True)
         return 1
-    table = Table(title=f"{counted(len(best), 'photo')} in {album.folder}", title_justify="left")
-    table.add_column("photo", overflow="fold")
+    timed = not np.isnan(album.seconds[[*best.values()]]).all()  # there are videos among them
+    table = Table(
+        title=f"{counted(len(best), 'file' if timed else 'photo')} in {album.folder}", title_justify="left"
+    )
+    table.add_column("file" if timed else "photo", overflow="fold")
     table.add_column("similarity", justify="right")
-    for name, similarity in list(best.items())[:most]:
-        table.add_row(name, f"{similarity:.2f}")
+    if timed:
+        table.add_column("time", justify="right")
+    for name, i in list(best.items())[:most]:
+        seconds = album.seconds[i]
+        time = [] if not timed else ["" if np.isnan(seconds) else clock(seconds)]
+        table.add_row(name, f"{similar[i]:.2f}", *time)
     OUT.print(table)
     return 0
 
@@ -158,7 +179,7 @@ def cluster(
     """
     model = open_model(options)
     threshold = threshold_from(options, model)
-    album = albums.load(index_path, model)
+    album = load(index_path, model)
     if not album.photos:
         raise OneShotError(f"{index_path}: there is no face in it; index other photos")
     people = People.load(index_path)
@@ -169,7 +190,7 @@ def cluster(
                 raise click.UsageError(f"{text}: want WHICH=NAME, such as 3=Ada or trip/7.jpg#0=Ada")
             say(which, name.strip(), album)
     known, never = people.rows(album)
-    groups = group(album.embeddings, threshold, album.photos, known, never)
+    groups = group(album.embeddings, threshold, album.scenes, known, never)
     people.save(index_path, album, groups)
     names = titles(groups, known)
     with progress(len(set(album.photos)), "photos") as step:

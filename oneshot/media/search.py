@@ -17,12 +17,13 @@ class Found:
     """What is below a folder.
 
     Attributes:
-        pictures: in natural order, folder by folder.
-        skipped: for each file that is not looked at, the reason; "" where it is just something else.
+        pictures, videos: in natural order, folder by folder; videos by their names.
+        skipped: for each file that is no picture, or cannot be looked at, the reason; "" where there is none.
         unreadable: folders and files that may not be read, with the reason.
     """
 
     pictures: list[Path] = field(default_factory=list)
+    videos: list[Path] = field(default_factory=list)
     skipped: dict[Path, str] = field(default_factory=dict)
     unreadable: dict[Path, str] = field(default_factory=dict)
 
@@ -82,8 +83,11 @@ def search(folder: Path, left_out: Callable[[Path], bool] = lambda path: path.na
 def _sort(path: Path, found: Found, why_not: dict[str, str]) -> None:
     with path.open("rb") as file:
         kind = kind_of(file.read(HEAD))
-    if kind is None and path.suffix.lower() not in SUFFIXES:
-        found.skipped[path] = "a video" if path.suffix.lower() in VIDEO_SUFFIXES else ""
+    if kind is None and path.suffix.lower() in VIDEO_SUFFIXES:
+        found.videos.append(path)
+        found.skipped[path] = "a video"
+    elif kind is None and path.suffix.lower() not in SUFFIXES:
+        found.skipped[path] = ""
     elif why_not.get(kind or ""):
         found.skipped[path] = why_not[kind or ""]
     else:

@@ -8,7 +8,7 @@ import pytest
 from fake import EMBEDDINGS, photo, picture
 
 from oneshot import Gallery, OneShot, OneShotError
-from oneshot.album import index as albums
+from oneshot.album.album import load
 from oneshot.album.cluster import thumbnail, write_page
 from oneshot.album.linkage import group
 from oneshot.cli import main
@@ -90,7 +90,7 @@ def test_cluster_writes_a_page(indexed: list[str], capfd: pytest.CaptureFixture[
 
 
 def test_photos_that_are_gone_are_told(indexed: list[str], model: OneShot, tmp_path: Path) -> None:
-    album = albums.load(tmp_path / "faces.parquet", model)
+    album = load(tmp_path / "faces.parquet", model)
     (tmp_path / "a & b" / "gus0.png").unlink()
     (failure,) = write_page(album, group(album.embeddings, 0.4), tmp_path / "page")
     assert "gus0.png: no such picture" in failure

@@ -17,6 +17,7 @@ from fake import EMBEDDINGS, photo, picture, write_model
 
 from oneshot import OneShot, OneShotError
 from oneshot.album import index as albums
+from oneshot.album.album import load
 from oneshot.album.on_ray import on_ray
 
 pq = pytest.importorskip("pyarrow.parquet")
@@ -63,7 +64,7 @@ def test_every_face_of_every_photo(folder: Path, tmp_path: Path, model: OneShot)
     done = albums.index(folder, tmp_path / "faces.parquet", model, lambda: steps.append(1))
     assert (done.new, done.known, done.faces, len(steps)) == (4, 0, 4, 5)
     assert list(done.damaged) == ["cut.jpg"] and "not a picture" in done.damaged["cut.jpg"]
-    album = albums.load(tmp_path / "faces.parquet", model)
+    album = load(tmp_path / "faces.parquet", model)
     assert album.folder == folder and album.photos == ["1.png", "10.png", "10.png", "summer 2026/é.png"]
     np.testing.assert_allclose(album.embeddings, EMBEDDINGS[[0, 0, 1, 1]], atol=1e-6)
     np.testing.assert_array_equal(album.boxes[1], (0, 0, 50, 50))
@@ -81,7 +82,7 @@ def test_a_second_run_looks_only_at_what_changed(folder: Path, tmp_path: Path, m
     cv2.imwrite(str(folder / "3.png"), photo("Rhea", seed=4))
     done = albums.index(folder, out, again)  # type: ignore[arg-type]
     assert (done.new, done.known, done.faces, again.count) == (2, 2, 3, 2)
-    album = albums.load(out, model)
+    album = load(out, model)
     assert sorted(album.photos) == ["1.png", "3.png", "summer 2026/é.png"]
     np.testing.assert_allclose(album.embeddings[album.photos.index("1.png")], EMBEDDINGS[2], atol=1e-6)
 
@@ -104,12 +105,12 @@ def test_what_may_not_be_read_is_kept_as_it_was_and_the_rest_goes_on(model: OneS
             done = albums.index(folder, out, model)
         (folder / "closed").chmod(0o755)
         assert (done.new, done.known, done.faces, len(done.found.unreadable)) == (1, 2, 3, 2)
-        assert albums.load(out, model).photos == ["1.png", "closed/2.png", "3.png"]
+        assert load(out, model).photos == ["1.png", "closed/2.png", "3.png"]
         (folder / "closed").chmod(0)
         with nobody():
             assert albums.index(folder, out, model, exclude=["closed/2.png"]).faces == 2
         (folder / "closed").chmod(0o755)
-        assert albums.load(out, model).photos == ["1.png", "3.png"]
+        assert load(out, model).photos == ["1.png", "3.png"]
         assert albums.index(folder, out, model).faces == 3
         (folder / "closed" / "2.png").unlink()  # now it can be said
         assert albums.index(folder, out, model).faces == 2
@@ -122,7 +123,7 @@ def test_names_of_other_bytes_are_carried(tmp_path: Path, model: OneShot) -> Non
     for name, who in zip(names, ("Rhea", "Gus"), strict=True):
         (folder / name).write_bytes(cv2.imencode(".png", photo(who))[1].tobytes())
     assert albums.index(folder, out, model).new == 2
-    album = albums.load(out, model)
+    album = load(out, model)
     assert album.folder == folder and sorted(album.photos) == sorted(names)
     assert albums.index(folder, out, model).new == 0
     (folder / names[0]).rename(folder / os.fsdecode(b"b\xf6.jfif"))
@@ -130,7 +131,7 @@ def test_names_of_other_bytes_are_carried(tmp_path: Path, model: OneShot) -> Non
     assert (again.new, again.known, again.moved) == (0, 1, 1)
     moved = folder.rename(tmp_path / os.fsdecode(b"\xe9t\xe9"))
     again = albums.index(moved, out, model, rebase=True)
-    assert (again.new, again.known, albums.load(out, model).folder) == (0, 2, moved)
+    assert (again.new, again.known, load(out, model).folder) == (0, 2, moved)
 
 
 def test_ctrl_c_keeps_what_was_done(folder: Path, tmp_path: Path, model: OneShot) -> None:
@@ -138,7 +139,7 @@ def test_ctrl_c_keeps_what_was_done(folder: Path, tmp_path: Path, model: OneShot
     stopped = Counting(model, fail_at=3)
     with pytest.raises(KeyboardInterrupt):
         albums.index(folder, out, stopped)  # type: ignore[arg-type]
-    assert len(albums.load(out, model).photos) == 1  # of two photos, one has a face
+    assert len(load(out, model).photos) == 1  # of two photos, one has a face
     rest = Counting(model)
     done = albums.index(folder, out, rest)  # type: ignore[arg-type]
     assert (done.new, done.known, done.faces, rest.count) == (2, 2, 4, 2)
@@ -181,7 +182,7 @@ def test_killed_while_joining_nothing_is_there_twice(folder: Path, tmp_path: Pat
         out.read_bytes()
     )  # the new file was written, the parts not removed
     assert albums.index(folder, out, model).faces == 4
-    assert len(albums.load(out, model).photos) == 4 and not parts.exists()
+    assert len(load(out, model).photos) == 4 and not parts.exists()
 
 
 def test_without_ray_the_extra_is_named_and_nothing_is_written(
@@ -203,16 +204,14 @@ def test_photos_are_turned_upright_by_their_exif(tmp_path: Path, model: OneShot)
     segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     (folder / "a.jpg").write_bytes(data.tobytes()[:2] + segment + data.tobytes()[2:])
     albums.index(folder, tmp_path / "f.parquet", model)
-    np.testing.assert_allclose(
-        albums.load(tmp_path / "f.parquet", model).boxes, [(120, 200, 220, 300)], atol=6
-    )
+    np.testing.assert_allclose(load(tmp_path / "f.parquet", model).boxes, [(120, 200, 220, 300)], atol=6)
 
 
 def test_an_album_without_faces(tmp_path: Path, model: OneShot) -> None:
     (tmp_path / "photos").mkdir()
     cv2.imwrite(str(tmp_path / "photos" / "wall.png"), picture())
     assert albums.index(tmp_path / "photos", tmp_path / "f.parquet", model).faces == 0
-    album = albums.load(tmp_path / "f.parquet", model)
+    album = load(tmp_path / "f.parquet", model)
     assert album.photos == [] and album.embeddings.shape[0] == 0
 
 
@@ -221,7 +220,7 @@ def test_what_is_no_index_or_anothers_is_refused_and_kept(
 ) -> None:
     out = tmp_path / "faces.parquet"
     out.write_text("my thesis")
-    for call in (lambda: albums.index(folder, out, model), lambda: albums.load(out, model)):
+    for call in (lambda: albums.index(folder, out, model), lambda: load(out, model)):
         with pytest.raises(OneShotError, match=r"faces\.parquet: not an index of photos"):
             call()
     assert out.read_text() == "my thesis"
@@ -231,12 +230,12 @@ def test_what_is_no_index_or_anothers_is_refused_and_kept(
     with pytest.raises(OneShotError, match=r"is the index of .*photos; give another name"):
         albums.index(folder / "summer 2026", out, model)
     other = OneShot(write_model(tmp_path / "o.onnx", weights_sha256="0" * 64))
-    for call in (lambda: albums.index(folder, out, other), lambda: albums.load(out, other)):
+    for call in (lambda: albums.index(folder, out, other), lambda: load(out, other)):
         with pytest.raises(OneShotError, match=r"made with other weights \(ffffffffffff\)"):
             call()
     assert out.read_bytes() == before
     with pytest.raises(OneShotError, match="no such index"):
-        albums.load(tmp_path / "none.parquet", model)
+        load(tmp_path / "none.parquet", model)
     with pytest.raises(OneShotError, match="no such folder"):
         albums.index(tmp_path / "none", out, model)
     (tmp_path / "empty").mkdir()
@@ -249,7 +248,7 @@ def test_photos_renamed_moved_copied_and_touched_are_not_looked_at_again(
 ) -> None:
     out = tmp_path / "faces.parquet"
     albums.index(folder, out, model)
-    before = albums.load(out, model)
+    before = load(out, model)
     (folder / "2.png").rename(folder / "nobody.png")
     (folder / "summer 2026" / "é.png").rename(folder / "gus.png")
     shutil.copy(folder / "10.png", folder / "copy.png")
@@ -258,7 +257,7 @@ def test_photos_renamed_moved_copied_and_touched_are_not_looked_at_again(
     again = Counting(model)
     done = albums.index(folder, out, again)  # type: ignore[arg-type]
     assert (done.new, done.known, done.moved, done.faces, again.count) == (0, 1, 5, 8, 0)
-    album = albums.load(out, model)
+    album = load(out, model)
     names = ["1.png", *["10.png"] * 2, *["copy.png"] * 2, "gus.png", *["summer 2026/copy.png"] * 2]
     assert sorted(album.photos) == names
     now = {(p, n): e for p, n, e in zip(album.photos, album.numbers, album.embeddings, strict=True)}
@@ -276,7 +275,7 @@ def test_two_photos_alike_that_change_names_are_there_once_each(tmp_path: Path, 
     (folder / "a.png").rename(folder / "c.png")
     (folder / "b.png").rename(folder / "d.png")
     assert albums.index(folder, out, model).faces == 2
-    assert sorted(albums.load(out, model).photos) == ["c.png", "d.png"]
+    assert sorted(load(out, model).photos) == ["c.png", "d.png"]
 
 
 def test_a_moved_collection_is_rebased(folder: Path, tmp_path: Path, model: OneShot) -> None:
@@ -289,7 +288,7 @@ def test_a_moved_collection_is_rebased(folder: Path, tmp_path: Path, model: OneS
         albums.index(place, out, model)
     again = Counting(model)
     assert albums.index(place, out, again, rebase=True).faces == 4 and again.count == 0  # type: ignore[arg-type]
-    assert albums.load(out, model).folder == place
+    assert load(out, model).folder == place
     assert albums.index(place, out, again).known == 4  # type: ignore[arg-type]
 
 
@@ -327,9 +326,9 @@ def test_waste_thumbnails_and_what_is_excluded_are_left_out(
         cv2.imwrite(str(folder / place / "x.png"), photo("Bo"))
     out = tmp_path / "faces.parquet"
     albums.index(folder, out, model, exclude=["private", "*é*"])
-    assert sorted(set(albums.load(out, model).photos)) == ["1.png", "10.png"]
+    assert sorted(set(load(out, model).photos)) == ["1.png", "10.png"]
     albums.index(folder, out, model, exclude=["summer*/"])
-    assert sorted(set(albums.load(out, model).photos)) == ["1.png", "10.png", "private/deep/x.png"]
+    assert sorted(set(load(out, model).photos)) == ["1.png", "10.png", "private/deep/x.png"]
 
 
 def test_an_index_of_an_older_form_is_named(folder: Path, tmp_path: Path, model: OneShot) -> None:
