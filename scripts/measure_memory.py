@@ -101,7 +101,7 @@ def measure(
         OneShotError: the system does not tell a process's memory.
     """
     samples: list[Sample] = []
-    tracker = Tracker(gallery, threshold_at(FAR, model.thresholds), model.side)
+    tracker = Tracker(gallery, threshold_at(FAR, model.thresholds))
 
     def sample(frame: Frame, faces: Faces, tracks: Sequence[Track]) -> None:
         draw(frame.image, faces, matches_of(tracks, named=True))

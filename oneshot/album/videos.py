@@ -44,7 +44,7 @@ def describe_video(path: Path, model: Model) -> list[Row]:
                 rows[track.number] = row_of(frame.image, faces, i, model) | {"seconds": frame.seconds}
             rows[track.number]["embedding"] = track.template
 
-    tracker = Tracker(Gallery(model), model.thresholds.get(FAR, math.inf), model.side)
+    tracker = Tracker(Gallery(model), model.thresholds.get(FAR, math.inf))
     with frames(path, every) as video:
         seen = run(video, Follower(model, tracker), [Sink(frame=look)])
     if seen.interrupted:

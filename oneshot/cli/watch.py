@@ -139,7 +139,7 @@ def follow(where: str, model: Model, gallery: Gallery, options: Mapping[str, Any
             outputs.append(sinks.csv_lines(options["csv"], source))
         if options["sheet"]:
             outputs.append(sinks.sheet(options["sheet"], source))
-        follower = Follower(model, Tracker(gallery, threshold, model.side), options["skip_known"])
+        follower = Follower(model, Tracker(gallery, threshold), options["skip_known"])
         entered = [stack.enter_context(output) for output in outputs]
         step = stack.enter_context(progress(source.total, "frames"))
         seen = run(source, follower, entered, options["all_tracks"] or source.photos, step)

@@ -55,7 +55,7 @@ class Follower:
         found = self._found(seconds, image) if self._may_skip(seconds) else None
         if found is None:
             faces = self.model(image)
-            found = faces, self.tracker.update(seconds, image, faces)
+            found = faces, self.tracker.update(seconds, image, faces, self.model.side_for(image))
             self.described += 1
             self._described_at = seconds
             self._areas = {track: _area(track.box) for track in found[1]}

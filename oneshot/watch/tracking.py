@@ -105,26 +105,26 @@ class Tracker:
     Args:
         gallery: who is known; an empty one leaves everybody unknown.
         threshold: least cosine similarity of a track's template to a person's.
-        side: the model's.
 
     Attributes:
         tracks: all so far. Few of those that ended keep their thumb, and less than a kilobyte each is left
             of the others: a camera that runs for days sees many people.
     """
 
-    def __init__(self, gallery: Gallery, threshold: float, side: int = 640):
-        self.gallery, self.threshold, self.side = gallery, threshold, side
+    def __init__(self, gallery: Gallery, threshold: float):
+        self.gallery, self.threshold = gallery, threshold
         self.tracks: list[Track] = []
         self._alive: list[Track] = []
         self._ended: list[Track] = []
         self._pictured: dict[str | None, list[Track]] = {}
 
-    def update(self, seconds: float, image: Image, faces: Faces) -> list[Track]:
+    def update(self, seconds: float, image: Image, faces: Faces, side: int = 640) -> list[Track]:
         """Who each of the frame's faces goes on as; row by row as `faces`.
 
         Args:
             seconds: the frame's time, later than the one's before.
             image: (H, W, 3) BGR uint8.
+            side: pixels that the model scaled it down to.
         """
         self._let_go(seconds - PATIENCE)
         tracks = []
@@ -133,7 +133,7 @@ class Tracker:
             if known is None:
                 self.tracks.append(track)
                 self._alive.append(track)
-            self._look(track, seconds, image, faces, i)
+            self._look(track, seconds, image, faces, i, side)
             tracks.append(track)
         self._award(tracks)
         return tracks
@@ -155,8 +155,8 @@ class Tracker:
             self._finish(track)
         self._ended += over
 
-    def _look(self, track: Track, seconds: float, image: Image, faces: Faces, index: int) -> None:
-        quality = assess(image, faces, index, self.side)
+    def _look(self, track: Track, seconds: float, image: Image, faces: Faces, index: int, side: int) -> None:
+        quality = assess(image, faces, index, side)
         # Never quite nothing: a track seen only from afar has a template, too.
         weight = max(quality.overall * float(faces.scores[index]), 1e-3)
         if not described(faces.embeddings[index]):

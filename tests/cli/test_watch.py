@@ -126,6 +126,14 @@ def test_unknown_tracks_that_may_be_noise_are_counted_and_not_listed(run: Run, d
     assert sum(line["name"] is None for line in lines) == 2  # every face of every frame
 
 
+@pytest.mark.usefixtures("enrolled")
+def test_json_on_standard_output_is_nothing_but_json(run: Run, desk: Path) -> None:
+    code, out, err = run("watch", "party.mp4", "--json", "-")
+    assert code == 0 and "Seen in party.mp4" in err
+    assert {json.loads(line)["name"] for line in out.splitlines()} == {"Rhea", "Gus", None}
+    assert not (desk / "-").exists()
+
+
 def test_without_a_gallery_everybody_is_unknown_and_that_is_said(run: Run) -> None:
     code, out, err = run("watch", "party.mp4", "--end", 1, "--all-tracks")
     assert code == 0 and "note: gallery.db: no such gallery; everybody is unknown" in err

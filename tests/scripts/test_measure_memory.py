@@ -41,6 +41,9 @@ class Leaking:
         self.model, self.side, self.info, self.thresholds = model, model.side, model.info, model.thresholds
         self.kept: list[np.ndarray] = []
 
+    def side_for(self, image: np.ndarray) -> int:
+        return self.side
+
     def __call__(self, image: Image, *, embed: bool = True) -> Faces:
         self.kept.append(np.ones(1 << 20))
         return self.model(image, embed=embed)

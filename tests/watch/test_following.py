@@ -29,6 +29,9 @@ class Scripted:
         self.described: list[int] = []
         self.found: list[int] = []
 
+    def side_for(self, image: Image) -> int:
+        return self.side
+
     def __call__(self, image: Image, *, embed: bool = True) -> Faces:
         (self.described if embed else self.found).append(self.now)
         faces = seen(*self.script[self.now])
