@@ -23,6 +23,9 @@ STALE = 24 * 3600.0
 PARTIAL = ".oneshot-partial-"
 """What temporary names begin with: short, since an output's own name may be as long as names can be."""
 
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+"""Control characters, but for the line's end and the tab."""
+
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 
 
@@ -180,11 +183,12 @@ def readable(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """A name for people to read: what is no text in it is written as "\\xfc"."""
+    """A name for people to read: what is no text in it, or steers a terminal, is written as "\\xfc"."""
     try:
-        return os.fsencode(name).decode("utf-8", "backslashreplace")
+        text = os.fsencode(name).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # no file has such a name, but a string may hold anything
-        return name.encode("utf-8", "backslashreplace").decode()
+        text = name.encode("utf-8", "backslashreplace").decode()
+    return STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def from_readable(text: str) -> str:

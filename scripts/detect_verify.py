@@ -93,7 +93,7 @@ def _gallery(options: dict[str, Any], enroll: Sequence[object], model: Model) ->
         return Gallery(model)
     if is_kept(path) and enroll:  # whom one names for a single run does not stay in the file
         gallery = Gallery(model)
-        gallery.merge(path, key=secret_from(options["key_file"]))
+        gallery.import_from(path, key=secret_from(options["key_file"]))
         return gallery
     return open_gallery(options, model)
 

@@ -100,7 +100,7 @@ def test_galleries(data: st.DataObject, suffix: str) -> None:
         path.write_bytes(content)
         try:
             if suffix == ".npz":
-                entries, embeddings = read_npz(path, MODEL)
+                _, entries, embeddings = read_npz(path, MODEL)
             else:
                 store = Store(path)
                 try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from oneshot import __version__
-from oneshot.cli import album, calibrate, gallery, recognise, watch
+from oneshot.cli import album, calibrate, gallery, people, recognise, watch
 from oneshot.cli.command import run_command
 
 
@@ -34,6 +34,11 @@ for command in (
     gallery.enroll,
     gallery.list_people,
     gallery.remove,
+    people.rename,
+    people.merge,
+    people.update,
+    people.photos,
+    people.reenroll,
     gallery.export,
     gallery.import_people,
     recognise.identify,

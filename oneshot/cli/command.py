@@ -43,7 +43,7 @@ def run_command(command: click.Command, name: str, argv: Sequence[str] | None = 
 def _run(command: click.Command, name: str, argv: Sequence[str] | None) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("always", OneShotWarning)
-        warnings.showwarning = lambda message, *_: click.echo(f"note: {message}", err=True)
+        warnings.showwarning = lambda message, *_: click.echo(f"note: {shown(str(message))}", err=True)
         try:
             code = command.main(argv, prog_name=name, standalone_mode=False)
             return code if isinstance(code, int) else 0
@@ -64,7 +64,7 @@ def _run(command: click.Command, name: str, argv: Sequence[str] | None) -> int:
 
 
 def _error(message: str) -> int:
-    click.echo("error: " + " ".join(message.split()), err=True)
+    click.echo("error: " + shown(" ".join(message.split())), err=True)
     return 2
 
 

@@ -22,9 +22,9 @@ from oneshot.cli.common import (
     with_gallery,
     with_model,
 )
-from oneshot.files import shown
+from oneshot.cli.people import open_kept
 from oneshot.gallery.enrolment import Enrolment
-from oneshot.gallery.gallery import is_kept
+from oneshot.gallery.names import cleaned
 from oneshot.gallery.quality import Limits
 from oneshot.media.images import pictures_in
 
@@ -41,6 +41,9 @@ from oneshot.media.images import pictures_in
 @click.option(
     "--all", "everything", is_flag=True, help="Take poor photos too; of several, in doubt, the largest face."
 )
+@click.option(
+    "--keep", is_flag=True, help="Keep the faces' pictures and the photos' paths, for oneshot reenroll."
+)
 @with_exclude
 @with_gallery
 @with_model
@@ -50,6 +53,7 @@ def enroll(
     people: Path | None,
     template: str,
     everything: bool,
+    keep: bool,
     exclude: tuple[str, ...],
     **options: Any,
 ) -> int:
@@ -71,12 +75,14 @@ def enroll(
     with open_gallery(options, open_model(options), create=True) as gallery:
         if people is None:
             _print_enrolment(
-                str(name), gallery.enroll(str(name), _pictures(photos), template=template, limits=limits)
+                str(name),
+                gallery.enroll(str(name), _pictures(photos), template=template, limits=limits, keep=keep),
             )
             return 0
         with progress(None, "people") as step:
             for person, outcome in listed(
-                gallery.enroll_folder(people, template=template, limits=limits, exclude=exclude), step
+                gallery.enroll_folder(people, template=template, limits=limits, exclude=exclude, keep=keep),
+                step,
             ):
                 tried += 1
                 if isinstance(outcome, OneShotError):
@@ -96,7 +102,7 @@ def _print_enrolment(name: str, outcome: Enrolment) -> None:
     for label, why in outcome.left_out.items():
         ERR.print(f"left out: {label}: {why}", soft_wrap=True)
     left_out = f", {len(outcome.left_out)} left out" if outcome.left_out else ""
-    OUT.print(f"{name}: {counted(len(outcome.used), 'photo')} enrolled{left_out}", soft_wrap=True)
+    OUT.print(f"{cleaned(name)}: {counted(len(outcome.used), 'photo')} enrolled{left_out}", soft_wrap=True)
 
 
 def _pictures(paths: Sequence[Path]) -> list[Path]:
@@ -126,7 +132,16 @@ def list_people(as_json: bool, **options: Any) -> int:
     with open_gallery(options, open_model(options)) as gallery:
         people = gallery.people
     if as_json:
-        rows = [{"name": p.name, "templates": p.templates} for p in people]
+        rows = [
+            {
+                "id": p.id,
+                "name": p.name,
+                "external_id": p.external_id or None,
+                "metadata": p.metadata,
+                "templates": p.templates,
+            }
+            for p in people
+        ]
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return 0
     table = Table()
@@ -152,17 +167,11 @@ def remove(names: tuple[str, ...], yes: bool, **options: Any) -> int:
     \b
     oneshot remove Ada --yes
     """
-    if not is_kept(options["gallery"]):
-        raise OneShotError(f"{options['gallery']}: people are removed from a .db gallery; give one")
-    with open_gallery(options, open_model(options)) as gallery:
-        known = set(gallery.names)
-        names = tuple(shown(name) for name in names)  # as enroll keeps them
-        for name in names:
-            if name not in known:
-                gallery.remove(name)  # says who there is, before anybody is gone
+    with open_kept(options, open_model(options)) as gallery:
+        names = tuple(dict.fromkeys(gallery.known(name) for name in names))  # before anybody is gone
         if not yes:
             click.confirm(f"Forget {', '.join(names)} for good?", abort=True, err=True)
-        for name in dict.fromkeys(names):
+        for name in names:
             OUT.print(f"{name}: {counted(gallery.remove(name), 'photo')} forgotten", soft_wrap=True)
     return 0
 
@@ -195,5 +204,5 @@ def import_people(file: str, **options: Any) -> int:
     oneshot import gallery.db --gallery milvus:http://localhost:19530
     """
     with open_gallery(options, open_model(options), create=True) as gallery:
-        OUT.print(f"{counted(gallery.merge(file), 'new photo')} from {file}", soft_wrap=True)
+        OUT.print(f"{counted(gallery.import_from(file), 'new photo')} from {file}", soft_wrap=True)
     return 0

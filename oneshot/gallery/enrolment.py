@@ -1,15 +1,17 @@
 """Which photos of a person become part of a template, and why the others do not."""
 
-import hashlib
 import math
 import warnings
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from oneshot.errors import OneShotError, OneShotWarning
+from oneshot.files import shown
+from oneshot.gallery.entries import sha256
+from oneshot.gallery.kept import crop_of
 from oneshot.gallery.quality import Limits, assess
 from oneshot.gallery.thresholds import threshold_at
 from oneshot.geometry import described, normalised
@@ -32,12 +34,18 @@ class Shot:
         photo: sha256 of the file, or of the array.
         quality: from 0 to 1; see oneshot.gallery.quality.
         embedding: (D,) float32, L2-normalised.
+        file: the photo's name, without its folder; "" for an array.
+        path, box, crop: where the photo is, the face's box (4,) and its picture (JPEG), if to be kept.
     """
 
     label: str
     photo: str
     quality: float
     embedding: Floats
+    file: str = ""
+    path: str = ""
+    box: tuple[float, ...] = ()
+    crop: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ def choose(
     limits: Limits | None = None,
     known: Collection[str] = (),
     others: Floats | None = None,
+    keep: bool = False,
 ) -> Enrolment:
     """Describe a person's photos, and leave out what would spoil the template.
 
@@ -72,6 +81,7 @@ def choose(
             several it is, with a OneShotWarning; a photo that cannot be read or shows no face is an error.
         known: sha256 of photos that the template already has; they are left out.
         others: (N, D), the embeddings that the person already has; new ones must be like them.
+        keep: give the faces' pictures and the photos' paths, too.
 
     Raises:
         OneShotError: no photo can be used; or without limits, a bad one.
@@ -91,9 +101,9 @@ def choose(
     left_out: dict[str, str] = {}
     hashes = set(known)
     for i, photo in enumerate(photos, 1):
-        label = f"{name}'s photo {i}" if isinstance(photo, np.ndarray) else str(photo)
+        label = f"{name}'s photo {i}" if isinstance(photo, np.ndarray) else shown(str(photo))
         try:
-            look = _look(photo, label, model)
+            look = _look(photo, label, model, keep)
             if look.photo in hashes:
                 left_out[label] = "already enrolled"
                 continue
@@ -188,6 +198,9 @@ class _Look:
     image: Image
     faces: Faces
     side: int
+    file: str
+    path: str
+    keep: bool
 
     def shot(self, index: int, limits: Limits | None) -> Shot:
         """One of the faces.
@@ -205,10 +218,15 @@ class _Look:
             raise OneShotError(
                 f"{self.label}: {CANNOT_TELL}; enroll a photo that shows it upright and from the front"
             )
-        return Shot(self.label, self.photo, quality.overall, embedding)
+        shot = Shot(self.label, self.photo, quality.overall, embedding, self.file)
+        if not self.keep:
+            return shot
+        box = self.faces.boxes[index]
+        where = tuple(round(float(value), 1) for value in box)
+        return replace(shot, path=self.path, box=where, crop=crop_of(self.image, box))
 
 
-def _look(photo: Path | str | Image, label: str, model: Model) -> _Look:
+def _look(photo: Path | str | Image, label: str, model: Model, keep: bool) -> _Look:
     """Find the faces in a photo.
 
     Raises:
@@ -218,5 +236,9 @@ def _look(photo: Path | str | Image, label: str, model: Model) -> _Look:
     faces = model(image)
     if not len(faces):
         raise OneShotError(f"{label}: no face found in it; enroll a photo that shows the face clearly")
-    data = image.tobytes() if isinstance(photo, np.ndarray) else Path(photo).read_bytes()
-    return _Look(label, hashlib.sha256(data).hexdigest(), image, faces, model.side_for(image))
+    side = model.side_for(image)
+    if isinstance(photo, np.ndarray):
+        return _Look(label, sha256(image.tobytes()), image, faces, side, "", "", keep)
+    path = Path(photo)
+    name, place = shown(path.name), shown(str(path.absolute()))
+    return _Look(label, sha256(path.read_bytes()), image, faces, side, name, place, keep)

@@ -1,13 +1,16 @@
 """What a gallery keeps of each photo, the templates, and what it asks of a place that keeps them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from oneshot.errors import OneShotError
+from oneshot.gallery.names import old_id
 from oneshot.geometry import normalised
 from oneshot.types import Floats, Match
 
@@ -22,6 +25,9 @@ class Entry:
         photo: sha256 of the photo, as 64 hexadecimal digits.
         quality: from 0 to 1; see oneshot.gallery.quality.
         model: sha256 of the weights that described it.
+        added: when it was enrolled, in seconds since 1970; 0 is not known.
+        file: the photo's name, without its folder; "" for an array.
+        path, box, crop: where the photo is, the face's box (4,) in it and its picture (JPEG), if kept.
     """
 
     name: str
@@ -29,6 +35,11 @@ class Entry:
     photo: str
     quality: float
     model: str
+    added: float = 0.0
+    file: str = ""
+    path: str = ""
+    box: tuple[float, ...] = ()
+    crop: bytes = field(default=b"", repr=False)
 
     @property
     def whole(self) -> bool:
@@ -41,6 +52,74 @@ class Entry:
         """All that its sealed embedding belongs to."""
         return "\0".join((self.name, self.template, self.photo, self.model))
 
+    @property
+    def facts(self) -> str:
+        """What is known besides, as JSON; "" where nothing is."""
+        known = {"added": self.added, "file": self.file, "path": self.path, "box": self.box}
+        known = {key: value for key, value in known.items() if value}
+        return json.dumps(known) if known else ""
+
+
+def facts_from(text: str) -> dict[str, Any]:
+    """Fields of an `Entry` from its `facts`.
+
+    Raises:
+        ValueError: it is not such a text.
+    """
+    facts = json.loads(text) if text else {}
+    if not isinstance(facts, dict):
+        raise ValueError(text)
+    return {
+        "added": float(facts.get("added", 0)),
+        "file": str(facts.get("file", "")),
+        "path": str(facts.get("path", "")),
+        "box": tuple(float(value) for value in facts.get("box", ())),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """A person apart from their photos.
+
+    Attributes:
+        id: 32 hexadecimal digits that stay the same whatever the name.
+        external_id: what others call the person; "" is nothing.
+        metadata: anything that JSON holds.
+    """
+
+    id: str
+    name: str
+    external_id: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> str:
+        """All but id and name, as JSON; "" where nothing is known."""
+        if not self.external_id and not self.metadata:
+            return ""
+        return json.dumps({"external_id": self.external_id, "metadata": self.metadata}, ensure_ascii=False)
+
+
+def who_from(key: str, name: str, facts: str) -> Who:
+    """A `Who` from its id, name and facts; somebody without an id has that of old.
+
+    Raises:
+        ValueError: the facts are not such a text.
+    """
+    known = json.loads(facts) if facts else {}
+    if not isinstance(known, dict) or not isinstance(known.get("metadata", {}), dict):
+        raise ValueError(facts)
+    return Who(key or old_id(name), name, str(known.get("external_id", "")), known.get("metadata", {}))
+
+
+def sha256(data: bytes) -> str:
+    """What a photo is known by: 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+State = tuple[list[Who], list[Entry], Floats]
+"""People, their entries, and the embeddings of these (N, D)."""
+
 
 class Storage(Protocol):
     """Where entries are kept: `Store` of sqlite.py or `MilvusStore` of milvus.py.
@@ -52,14 +131,26 @@ class Storage(Protocol):
     def check(self, model: str) -> None:
         """Raise what a search would: damage, other weights."""
 
-    def add(self, entries: Sequence[Entry], embeddings: Floats) -> None:
-        """Save entries and their embeddings (N, D)."""
+    def add(self, entries: Sequence[Entry], embeddings: Floats, people: Sequence[Who] = ()) -> None:
+        """Save entries and their embeddings (N, D); `people` says more about those who are new."""
+
+    def rewrite(self, model: str | None, names: Sequence[str] | None, how: Callable[[State], State]) -> None:
+        """Put what `how` makes of some people in their place, in one step; whom it leaves out is forgotten.
+
+        Names None is everybody, model None takes what other weights described, too.
+        """
+
+    def people(self, model: str) -> Sequence[Who]:
+        """Everybody, in the order of `entries`."""
 
     def remove(self, name: str) -> int:
         """Forget a person; gives how many entries they had (0: not known)."""
 
-    def read(self, model: str, name: str | None = None) -> tuple[list[Entry], Floats]:
-        """One person's entries, or everybody's, and embeddings (N, D), by person as they were enrolled."""
+    def read(self, model: str, name: str | None = None, *, crops: bool = False) -> tuple[list[Entry], Floats]:
+        """One person's entries, or everybody's, and embeddings (N, D), by person as they were enrolled.
+
+        Without `crops` that field is left empty.
+        """
 
     def entries(self, model: str) -> Sequence[Entry]:
         """Everybody's, in the order of `read`; the same object as long as nobody changes anything."""
@@ -139,3 +230,8 @@ def check_model(place: str, held: str, wanted: str) -> None:
             f"{place}: made with other weights ({held[:12]}); "
             "use those, or enroll the photos again with these in a new gallery"
         )
+
+
+def taken(name: str) -> OneShotError:
+    """Two people cannot have one name."""
+    return OneShotError(f"{name}: is enrolled already; choose another name, or merge the two")

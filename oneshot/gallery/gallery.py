@@ -1,9 +1,11 @@
 """The people one knows, and which of them a face is."""
 
+import json
 import math
+import time
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
@@ -12,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from oneshot.errors import OneShotError, OneShotWarning
-from oneshot.files import shown
 from oneshot.gallery.cipher import secret_from
 from oneshot.gallery.enrolment import Enrolment, Shot, choose
-from oneshot.gallery.entries import Entry, Storage
+from oneshot.gallery.entries import Entry, Storage, Who
 from oneshot.gallery.folders import people_in
 from oneshot.gallery.milvus import MilvusStore, exists
+from oneshot.gallery.names import cleaned
 from oneshot.gallery.npz import read_npz, write_npz
+from oneshot.gallery.photos import Photo, chosen, described_anew, joined, photos_of, renamed
 from oneshot.gallery.quality import DEFAULT, Limits
 from oneshot.gallery.sqlite import Store
 from oneshot.gallery.thresholds import FAR, threshold_at
@@ -31,10 +34,21 @@ MILVUS = "milvus:"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody enrolled: their name, and by its label each template's photos as their qualities (0 to 1)."""
+    """Somebody enrolled.
+
+    Attributes:
+        name: as it is shown.
+        templates: by its label each template's photos, as their qualities (0 to 1).
+        id: 32 hexadecimal digits that stay the same whatever the name.
+        external_id: what another system calls the person; "" is nothing.
+        metadata: anything that JSON holds.
+    """
 
     name: str
     templates: dict[str, list[float]]
+    id: str = ""
+    external_id: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Gallery:
@@ -95,7 +109,7 @@ class Gallery:
                 raise OneShotError(f"{path}: the file is empty; fetch a backup, or enroll again")
             return cls(model, path, key=key)
         gallery = cls(model)
-        gallery.merge(path)
+        gallery.import_from(path)
         return gallery
 
     @classmethod
@@ -125,11 +139,12 @@ class Gallery:
         template: str = "",
         limits: Limits | None = DEFAULT,
         exclude: Sequence[str] = (),
+        keep: bool = False,
     ) -> Iterator[tuple[str, Enrolment | OneShotError]]:
         """Enroll people one by one: each folder in `folder` is one, and so is each photo directly in it.
 
         Args:
-            template, limits: as for `enroll`.
+            template, limits, keep: as for `enroll`.
             exclude: patterns of names or paths to be left out; see oneshot.gallery.folders.
 
         Returns:
@@ -143,7 +158,7 @@ class Gallery:
             yield name, OneShotError(why)
         for name, photos in people.photos.items():
             try:
-                yield name, self.enroll(name, photos, template=template, limits=limits)
+                yield name, self.enroll(name, photos, template=template, limits=limits, keep=keep)
             except OneShotError as error:
                 yield name, error
 
@@ -154,6 +169,7 @@ class Gallery:
         *,
         template: str = "",
         limits: Limits | None = None,
+        keep: bool = False,
     ) -> Enrolment:
         """Add photos (files or BGR pictures) to a person, who may be new.
 
@@ -162,6 +178,8 @@ class Gallery:
             limits: leave out photos that are poorer than this, or unlike the person's others; oneshot enroll
                 gives Limits(). None takes all photos or, if one cannot be read or shows no face, none: where
                 the others do not tell which of several faces is meant, the largest, with a OneShotWarning.
+            keep: remember each face's picture and each photo's path, so that `reenroll` can describe them by
+                other weights.
 
         Returns:
             What was used, and what was left out why.
@@ -169,16 +187,11 @@ class Gallery:
         Raises:
             OneShotError: no name, no photo, no photo that can be used; the gallery's file cannot be written.
         """
-        name, template = shown(_text(name).strip()), shown(_text(template).strip())
-        if not name:
-            raise OneShotError("a person needs a name; give one that is not blank")
+        name, template = _new_name(name), cleaned(template)
         entries, others = self._store.read(self._fingerprint, name)
         known = [entry.photo for entry in entries if entry.template == template]
-        outcome = choose(name, photos, self.model, limits, known, others)
-        self._store.add(
-            [Entry(name, template, s.photo, s.quality, self._fingerprint) for s in outcome.used],
-            np.array([s.embedding for s in outcome.used], np.float32),
-        )
+        outcome = choose(name, photos, self.model, limits, known, others, keep)
+        self._add(name, template, outcome.used)
         return outcome
 
     def add(self, name: str, shots: Sequence[Shot]) -> int:
@@ -187,26 +200,128 @@ class Gallery:
         Raises:
             OneShotError: one of another size, or the gallery's file cannot be written.
         """
+        name = _new_name(name)
         known = {entry.photo for entry in self._store.read(self._fingerprint, name)[0] if not entry.template}
         new = [shot for shot in shots if shot.photo not in known]
-        self._store.add(
-            [Entry(name, "", s.photo, s.quality, self._fingerprint) for s in new],
-            np.array([s.embedding for s in new], np.float32),
-        )
+        self._add(name, "", new)
         return len(new)
 
+    def _add(self, name: str, template: str, shots: Sequence[Shot]) -> None:
+        now, model = time.time(), self._fingerprint
+        entries = [
+            Entry(name, template, s.photo, s.quality, model, now, s.file, s.path, s.box, s.crop)
+            for s in shots
+        ]
+        self._store.add(entries, np.array([s.embedding for s in shots], np.float32))
+
     def remove(self, name: str) -> int:
-        """Forget a person, and overwrite what the file held of them; gives the number of their photos.
+        """Forget a person (by name or id), and overwrite what the file held of them; gives how many photos.
 
         Milvus does not overwrite, which a OneShotWarning says.
 
         Raises:
             OneShotError: nobody has this name, or the file cannot be written.
         """
-        removed = self._store.remove(shown(_text(name)))
-        if not removed:
-            raise self._nobody(name)
-        return removed
+        return self._store.remove(self.known(name))
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a person (by name or id) another name; the id stays.
+
+        Raises:
+            OneShotError: nobody has this name, somebody else has the new one, or it cannot be saved.
+        """
+        name, new = self.known(name), _new_name(new)
+        if new != name:
+            self._store.rewrite(self._fingerprint, [name], lambda state: renamed(state, new))
+
+    def update(
+        self, name: str, *, external_id: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say what else is known of a person (by name or id); None leaves it as it is.
+
+        Args:
+            external_id: what another system calls the person; "" forgets it.
+            metadata: anything that JSON holds, in place of what there was.
+
+        Raises:
+            OneShotError: nobody has this name, it is not what JSON holds, or it cannot be saved.
+        """
+        name = self.known(name)
+        more: dict[str, Any] = {}
+        if external_id is not None:
+            more["external_id"] = cleaned(external_id)
+        if metadata is not None:
+            more["metadata"] = _as_json(name, metadata)
+        self._store.rewrite(
+            self._fingerprint, [name], lambda state: ([replace(state[0][0], **more)], *state[1:])
+        )
+
+    def merge(self, name: str, into: str) -> int:
+        """Two who are one (by names or ids): the photos of the first become the second's.
+
+        The second keeps name and id, and gets what it lacks of external id and metadata.
+
+        Returns:
+            How many photos are new to the second.
+
+        Raises:
+            OneShotError: nobody has one of the names, both are the same, or it cannot be saved.
+        """
+        name, into = self.known(name), self.known(into)
+        if name == into:
+            raise OneShotError(f"{name}: cannot be merged with itself; give two people")
+        before = len(self._store.read(self._fingerprint, into)[0])
+        self._store.rewrite(self._fingerprint, [into, name], lambda state: joined(state, into))
+        return len(self._store.read(self._fingerprint, into)[0]) - before
+
+    def photos(self, name: str) -> list[Photo]:
+        """The photos that a person (by name or id) is enrolled with, in that order.
+
+        Raises:
+            OneShotError: nobody has this name.
+        """
+        return photos_of(*self._store.read(self._fingerprint, self.known(name), crops=True))
+
+    def remove_photo(self, name: str, photo: str) -> None:
+        """Take one photo away from a person (by name or id), and overwrite what the file held of it.
+
+        Args:
+            photo: `Photo.id`, its first letters (six at least), or the file's name.
+
+        Raises:
+            OneShotError: nobody has this name, there is no such photo or several are meant, it is the only
+                one, or it cannot be saved.
+        """
+        name = self.known(name)
+        self._store.rewrite(self._fingerprint, [name], lambda state: chosen(state, photo))
+
+    @classmethod
+    def reenroll(
+        cls, path: Path | str, model: Model, *, key: bytes | None = None, drop: bool = False
+    ) -> tuple[int, dict[str, str]]:
+        """Describe everybody in a gallery anew, by other weights, from what `enroll(keep=True)` kept.
+
+        Args:
+            path: a .db file or an address, as above.
+            drop: go on without the photos that cannot be described anew. People without any are forgotten.
+
+        Returns:
+            How many photos were described, and for each other one ("Ada: ada.jpg") the reason.
+
+        Raises:
+            OneShotError: no such gallery, it cannot be saved, or without `drop` some photo cannot be
+                described: then nothing is changed.
+        """
+        if not is_kept(path) or not (exists(_place(path)) if in_milvus(path) else Path(path).is_file()):
+            raise _no_gallery(path)
+        sha = model.info.get("weights_sha256")
+        if not sha:
+            raise _no_fingerprint()
+        store = _open(path, key)
+        try:
+            return described_anew(store, model, str(sha), drop)
+        finally:
+            store.close()
 
     @property
     def names(self) -> list[str]:
@@ -245,10 +360,7 @@ class Gallery:
         Raises:
             OneShotError: also, if nobody has this name.
         """
-        name = shown(_text(name))
-        if not self._store.holds(self._fingerprint, name):
-            raise self._nobody(name)
-        return self._search(embeddings, threshold, name)
+        return self._search(embeddings, threshold, self.known(name))
 
     def _search(self, embeddings: Floats, threshold: float | None, name: str | None) -> list[Match]:
         if threshold is None:
@@ -280,9 +392,10 @@ class Gallery:
         """
         if not self._fingerprint:
             raise _no_fingerprint()
-        write_npz(Path(path), *self._store.read(self._fingerprint))
+        entries, embeddings = self._store.read(self._fingerprint, crops=True)
+        write_npz(Path(path), entries, embeddings, self._store.people(self._fingerprint))
 
-    def merge(self, path: Path | str, *, key: bytes | None = None) -> int:
+    def import_from(self, path: Path | str, *, key: bytes | None = None) -> int:
         """Add what is in another gallery (or .npz from `save`): all of it or nothing, but nothing twice.
 
         Into Milvus, many go in several requests: if one fails, call it again.
@@ -295,12 +408,15 @@ class Gallery:
         """
         if is_kept(path):
             with Gallery.load(path, self.model, key=key) as other:
-                entries, embeddings = other._store.read(self._fingerprint)
+                entries, embeddings = other._store.read(self._fingerprint, crops=True)
+                people = list(other._store.people(self._fingerprint))
         else:
-            entries, embeddings = read_npz(Path(path), self._fingerprint)
+            people, entries, embeddings = read_npz(Path(path), self._fingerprint)
+        entries = [replace(entry, name=_new_name(entry.name)) for entry in entries]
+        people = [replace(who, name=_new_name(who.name)) for who in people]
         have = {e.about for e in self._store.entries(self._fingerprint)}
         new = [i for i, entry in enumerate(entries) if entry.about not in have]
-        self._store.add([entries[i] for i in new], embeddings[new])
+        self._store.add([entries[i] for i in new], embeddings[new], people)
         return len(new)
 
     def close(self) -> None:
@@ -321,7 +437,8 @@ class Gallery:
         Whoever opens it has the key of an encrypted one in the variable ONESHOT_KEY.
         """
         if self._path is None:
-            return _restored, (self.model, *self._store.read(self._fingerprint))
+            people = self._store.people(self._fingerprint)
+            return _restored, (self.model, *self._store.read(self._fingerprint, crops=True), people)
         return _reopened, (self.model, _absolute(self._path), self._encrypted)
 
     @property
@@ -329,22 +446,51 @@ class Gallery:
         """By name, gathered again only if anybody changed the gallery: a video asks at every frame."""
         entries = self._store.entries(self._fingerprint)
         if entries is not self._entries:
+            known = {who.name: who for who in self._store.people(self._fingerprint)}
             people: dict[str, Person] = {}
             for entry in entries:
-                person = people.setdefault(entry.name, Person(entry.name, {}))
+                if entry.name not in people:
+                    who = known.get(entry.name, Who("", entry.name))
+                    people[entry.name] = Person(entry.name, {}, who.id, who.external_id, who.metadata)
+                person = people[entry.name]
                 person.templates.setdefault(entry.template, []).append(entry.quality)
             self._entries, self._people = entries, people
         return self._people
+
+    def known(self, name: str) -> str:
+        """The name of somebody who is enrolled, looked up by name, else by id or external id.
+
+        Raises:
+            OneShotError: nobody is so called.
+        """
+        text = cleaned(name)
+        if text and not self._store.holds(self._fingerprint, text):
+            called = [p.name for p in self._everybody.values() if text in (p.id, p.external_id)]
+            text = called[0] if len(called) == 1 else ""
+        if not text:
+            raise self._nobody(cleaned(name))
+        return text
 
     def _nobody(self, name: str) -> OneShotError:
         known = ", ".join(self.names[:10]) or "nobody yet"
         return OneShotError(f"{name}: is not enrolled; enrolled are {known}{' …' * (len(self) > 10)}")
 
 
-def _text(name: object) -> str:
-    if not isinstance(name, str):
-        raise OneShotError(f"want a name as text, got {type(name).__name__}")
-    return name
+def _new_name(name: str) -> str:
+    text = cleaned(name)
+    if not text:
+        raise OneShotError("a person needs a name; give one that is not blank")
+    return text
+
+
+def _as_json(name: str, metadata: object) -> dict[str, Any]:
+    try:
+        data = json.loads(json.dumps(metadata, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise OneShotError(f"{name}: metadata is names and values that JSON holds; give such an object")
+    return data
 
 
 def in_milvus(path: Path | str) -> bool:
@@ -357,9 +503,9 @@ def is_kept(path: Path | str) -> bool:
     return in_milvus(path) or Path(path).suffix == ".db"
 
 
-def _restored(model: Model, entries: Sequence[Entry], embeddings: Floats) -> Gallery:
+def _restored(model: Model, entries: Sequence[Entry], embeddings: Floats, people: Sequence[Who]) -> Gallery:
     gallery = Gallery(model)
-    gallery._store.add(entries, embeddings)
+    gallery._store.add(entries, embeddings, people)
     return gallery
 
 

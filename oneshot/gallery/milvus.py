@@ -10,15 +10,28 @@ Milvus' files until it compacts them.
 import hashlib
 import time
 import warnings
-from collections.abc import Collection, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
 import numpy as np
 
 from oneshot.errors import OneShotError, OneShotWarning
-from oneshot.gallery.entries import Entry, check_model, check_size, means
+from oneshot.gallery.entries import (
+    Entry,
+    State,
+    Who,
+    check_model,
+    check_size,
+    facts_from,
+    means,
+    taken,
+    who_from,
+)
 from oneshot.gallery.milvus_collection import PAGE, MilvusCollection, Row
+from oneshot.gallery.names import new_id, old_id
 from oneshot.geometry import normalised
 from oneshot.types import Floats, Match
 
@@ -26,6 +39,12 @@ FACTS = ("name", "template", "photo", "quality", "model")
 """What makes an Entry, in its order."""
 
 PHOTOS, TEMPLATES = 'kind == "photo"', 'kind == "template"'
+PEOPLE, CROPS = 'kind == "person"', 'kind == "crop"'
+"""What else is known of people and photos: rows whose text "photo" holds it. Galleries of old have none."""
+
+ROW_BYTES = 4000
+"""Of a row with its vector."""
+
 CHANGE = "change"
 """The row that is another one after each change, so that others see it without reading everything."""
 
@@ -52,13 +71,18 @@ class MilvusStore:
         self._place = self._collection.place
         self._entries: list[Entry] = []
         self._read_at: tuple[str, str | None] | None = None
+        self._known: list[Who] = []
+        self._named: Sequence[Entry] | None = None
 
     def check(self, model: str) -> None:
         """Raise OneShotError if the gallery is of another model, or the collection is not a gallery."""
         self._held(model)
 
-    def add(self, entries: Sequence[Entry], embeddings: Floats) -> None:
+    def add(self, entries: Sequence[Entry], embeddings: Floats, people: Sequence[Who] = ()) -> None:
         """Save entries and their embeddings (N, D): each person's photos whole or not at all.
+
+        Args:
+            people: more about those of them who are new.
 
         Raises:
             OneShotError: the gallery holds embeddings of another model, or Milvus fails; of more entries than
@@ -73,31 +97,117 @@ class MilvusStore:
         if not self._collection.size:
             self._collection.create(embeddings.shape[1])
         check_size(embeddings, self._collection.size)
+        about = {who.name: who for who in people}
         now = time.time_ns()
-        people: dict[str, list[Row]] = {}
+        whose: dict[str, list[Row]] = {}
+        besides: dict[str, list[Row]] = {}
         for i, (entry, vector) in enumerate(zip(entries, embeddings, strict=True)):
             row = _row(f"{now:020}-{i:09}-{token_hex(4)}", "photo", entry, vector)
-            people.setdefault(row["who"], []).append(row)
-        batch: list[Row] = []
-        for photos in people.values():
-            if batch and len(batch) + len(photos) > PAGE:
-                self._save(batch)
-                batch = []
-            batch += photos
-        self._save(batch)
+            whose.setdefault(row["who"], []).append(row)
+            besides.setdefault(row["who"], []).extend(_crop(row["id"], entry, vector))
+        have: set[str] = set()
+        for start in range(0, len(whose), PAGE):
+            some = _hashes(sorted(whose)[start : start + PAGE])
+            rows = self._collection.rows(f"{TEMPLATES} and who in [{some}]", "who")
+            have |= {row["who"] for row in rows}
+        for key, photos in whose.items():
+            if key not in have:
+                name = photos[0]["name"]
+                besides[key].append(_person(about.get(name, Who(new_id(), name)), photos[0]))
+        self._save_all([(photos, besides[key]) for key, photos in whose.items()])
 
-    def _save(self, photos: list[Row]) -> None:
+    def _save_all(self, people: Sequence[tuple[list[Row], list[Row]]], gone: Collection[str] = ()) -> None:
+        """Save people's photos and what else is told of them, in requests of about PAGE rows, then delete."""
+        batch: list[Row] = []
+        more: list[Row] = []
+        size = 0
+        kept: set[str] = set()
+        for photos, besides in people:
+            rows = len(photos) + sum(len(row["photo"]) for row in besides) // ROW_BYTES
+            if batch and size + rows > PAGE:
+                kept |= self._save(batch, more, gone)
+                batch, more, size = [], [], 0
+            batch, more, size = batch + photos, more + besides, size + rows
+        if batch:
+            kept |= self._save(batch, more, gone)
+        if gone := set(gone) - kept:
+            self._collection.delete(sorted(gone))
+            self._write([])
+
+    def rewrite(self, model: str | None, names: Sequence[str] | None, how: Callable[[State], State]) -> None:
+        """Put what `how` makes of some people in their place: new rows in one request, then the old ones go.
+
+        Raises:
+            OneShotError: somebody else has one of the new names; also what `read`, `add` and `how` raise.
+        """
+        if not self._collection.size:
+            return
+        whose = "" if names is None else f" and who in [{_hashes(map(_hash, names))}]"
+        old = _ordered(self._collection.rows(PHOTOS + whose, *FACTS, "vector"))
+        crops = {row["id"]: row["photo"] for row in self._collection.rows(CROPS + whose, "photo")}
+        stale = _ids(self._collection.rows(f'kind in ["template", "person", "crop"]{whose}', "kind"))
+        entries = [replace(_entry(row), crop=b64decode(crops.get(_crop_id(row["id"]), ""))) for row in old]
+        if model is not None:
+            for entry in entries:
+                check_model(self._place, entry.model, model)
+        known = {who.name: who for who in self._people(whose)}
+        enrolled = dict.fromkeys(entry.name for entry in entries)
+        people = [known.get(name) or Who(old_id(name), name) for name in enrolled]
+        after, entries, embeddings = how((people, entries, _matrix([row["vector"] for row in old])))
+        for who in after:
+            if names is not None and who.name not in names and self.holds("", who.name):
+                raise taken(who.name)
+        if len(entries):
+            check_size(embeddings, self._collection.size)
+        places: dict[str, list[str]] = {}
+        for row in old:
+            places.setdefault(_entry(row).photo, []).append(row["id"])
+        rows: dict[str, tuple[list[Row], list[Row]]] = {who.name: ([], []) for who in after}
+        for entry, vector in zip(entries, embeddings, strict=True):
+            key = places[entry.photo].pop(0)  # its place in the order of enrolment
+            rows[entry.name][0].append(_row(key, "photo", entry, vector))
+            rows[entry.name][1].extend(_crop(key, entry, vector))
+        for who in after:
+            rows[who.name][1].append(_person(who, rows[who.name][0][0]))
+        self._save_all(list(rows.values()), _ids(old) | stale)
+        if not after or len(entries) < len(old):
+            self._note("what was replaced" if names is None else ", ".join(names))
+
+    def people(self, model: str) -> Sequence[Who]:
+        """Everybody, in the order of `entries`."""
+        entries = self.entries(model)
+        if self._named is not entries:
+            known = {who.name: who for who in self._people("")}
+            names = dict.fromkeys(entry.name for entry in entries)
+            self._named = entries
+            self._known = [known.get(name) or Who(old_id(name), name) for name in names]
+        return self._known
+
+    def _people(self, whose: str) -> list[Who]:
+        """Those who have a row of their own."""
+        rows = self._collection.rows(PEOPLE + whose, "name", "template", "photo")
+        return [who_from(row["template"], row["name"], row["photo"]) for row in rows]
+
+    def _save(self, photos: list[Row], more: Sequence[Row], gone: Collection[str]) -> set[str]:
+        """Save photos with what else is told of their people, in one request; gives the ids of what stays.
+
+        Args:
+            gone: ids of rows that count no more.
+        """
         whose = {row["who"] for row in photos}
-        seen = self._photos(whose) + photos
-        self._write([*photos, *_templates(seen)])
-        while _ids(now := self._photos(whose)) != _ids(seen):  # others changed the same people meanwhile
+        other = _ids(photos) | set(gone)
+        seen = [row for row in self._photos(whose) if row["id"] not in other] + photos
+        self._write([*photos, *more, *_templates(seen)])
+        while True:  # others may have changed the same people meanwhile
+            now = [row for row in self._photos(whose) if row["id"] not in set(gone) - _ids(photos)]
+            if _ids(now) == _ids(seen):
+                return _ids(photos) | _ids(more) | _ids(_templates(seen))
             self._collection.delete(sorted(_ids(_templates(seen)) - _ids(_templates(now))))
             self._write(_templates(now))
             seen = now
 
     def _photos(self, whose: Collection[str]) -> list[Row]:
-        names = ", ".join(f'"{who}"' for who in sorted(whose))
-        return self._collection.rows(f"{PHOTOS} and who in [{names}]", *FACTS, "vector")
+        return self._collection.rows(f"{PHOTOS} and who in [{_hashes(whose)}]", *FACTS, "vector")
 
     def _write(self, rows: Sequence[Row]) -> None:
         nothing = np.zeros(self._collection.size, np.float32)
@@ -114,14 +224,17 @@ class MilvusStore:
             return 0
         self._collection.delete([row["id"] for row in rows])
         self._write([])
+        self._note(name)
+        return sum(row["kind"] == "photo" for row in rows)
+
+    def _note(self, name: str) -> None:
         note = (
             f"{self._place}: {name} is deleted, but Milvus does not overwrite: "
             "traces stay in its files until it compacts them, and in its backups"
         )
-        warnings.warn(note, OneShotWarning, stacklevel=2)
-        return sum(row["kind"] == "photo" for row in rows)
+        warnings.warn(note, OneShotWarning, stacklevel=3)
 
-    def read(self, model: str, name: str | None = None) -> tuple[list[Entry], Floats]:
+    def read(self, model: str, name: str | None = None, *, crops: bool = False) -> tuple[list[Entry], Floats]:
         """One person's entries, or everybody's, by person in the order of enrolment, then by template.
 
         Returns:
@@ -131,7 +244,12 @@ class MilvusStore:
             OneShotError: embeddings of another model than the one whose sha256 is given.
         """
         rows = _ordered(self._collection.rows(PHOTOS + _only(name), *FACTS, "vector"))
-        return self._checked(rows, model), _matrix([row["vector"] for row in rows])
+        entries = self._checked(rows, model)
+        if crops:
+            kept = {row["id"]: row["photo"] for row in self._collection.rows(CROPS + _only(name), "photo")}
+            pictures = [b64decode(kept.get(_crop_id(row["id"]), "")) for row in rows]
+            entries = [replace(one, crop=crop) for one, crop in zip(entries, pictures, strict=True)]
+        return entries, _matrix([row["vector"] for row in rows])
 
     def entries(self, model: str) -> Sequence[Entry]:
         """Everybody's, in the order of `read`; read again only if anybody changed something."""
@@ -204,13 +322,37 @@ def _template_id(name: str, template: str) -> str:
     return _hash(f"{name}\0{template}")
 
 
-def _row(key: str, kind: str, entry: Entry, vector: Floats) -> Row:
+def _hashes(whose: Iterable[str]) -> str:
+    return ", ".join(f'"{who}"' for who in sorted(whose))
+
+
+def _row(key: str, kind: str, entry: Entry, vector: Floats, text: str | None = None) -> Row:
+    """A row; the text "photo" holds the photo's sha256 and its facts, or another text."""
     facts = {fact: getattr(entry, fact) for fact in FACTS}
+    facts["photo"] = f"{entry.photo}\n{entry.facts}".rstrip("\n") if text is None else text
     return {"id": key, "kind": kind, "who": _hash(entry.name), "vector": vector.astype(np.float32), **facts}
 
 
+def _crop_id(key: str) -> str:
+    return _hash(f"crop\0{key}")
+
+
+def _crop(key: str, entry: Entry, vector: Floats) -> list[Row]:
+    """The row of a photo's picture, if it was kept; `key` is the photo's row."""
+    if not entry.crop:
+        return []
+    return [_row(_crop_id(key), "crop", entry, np.zeros_like(vector), b64encode(entry.crop).decode())]
+
+
+def _person(who: Who, like: Row) -> Row:
+    """A person's row, of the same size and model as another row."""
+    entry = Entry(who.name, who.id, "", 0.0, like["model"])
+    return _row(_hash(f"person\0{who.name}"), "person", entry, np.zeros_like(like["vector"]), who.facts)
+
+
 def _entry(row: Row) -> Entry:
-    return Entry(*(row[fact] for fact in FACTS))
+    photo, _, facts = row["photo"].partition("\n")
+    return Entry(**{fact: row[fact] for fact in FACTS} | {"photo": photo}, **facts_from(facts))
 
 
 def _ids(rows: Sequence[Row]) -> set[str]:

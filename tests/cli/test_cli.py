@@ -88,6 +88,36 @@ def test_many_people_at_once_and_those_that_failed_are_named(run: Run, desk: Pat
 
 
 @pytest.mark.usefixtures("enrolled")
+def test_people_are_renamed_merged_and_their_photos_listed(run: Run, desk: Path) -> None:
+    assert run("rename", "Rhea", "Rhe\x1b[31ma")[:2] == (0, "renamed\n")
+    assert run("update", "Gus", "--external-id", "7", "--metadata", '{"team": "red"}')[0] == 0
+    gus, rhea = json.loads(run("list", "--json")[1])
+    assert (gus["external_id"], gus["metadata"], rhea["name"]) == ("7", {"team": "red"}, "Rhe [31ma")
+    found = json.loads(run("photos", rhea["id"], "--json")[1])
+    assert [photo["file"] for photo in found] == ["0.png", "1.png", "2.png"]
+    assert found[0]["similarity"] == 1 and found[0]["path"] is None and not found[0]["kept"]
+    code, out, _ = run("photos", rhea["id"], "--remove", "1.png")
+    assert code == 0 and [row[1] for row in cells(out)] == ["0.png", "2.png"] and "\x1b" not in out
+    assert run("merge", "7", rhea["id"])[:2] == (0, "2 photos added\n")
+    (only,) = json.loads(run("list", "--json")[1])
+    assert (only["id"], only["external_id"]) == (rhea["id"], "7")
+    code, _, err = run("rename", "Bo\x1b[31m", "Ada")
+    assert code == 2 and err == "error: Bo [31m: is not enrolled; enrolled are Rhe [31ma\n"
+    code, _, err = run("update", "7", "--metadata", "red")
+    assert code == 2 and "--metadata: not JSON" in err
+    code, _, err = run("rename", "Rhea", "Ada", "-g", "people")
+    assert code == 2 and "people: changes stay in a .db gallery only" in err
+
+
+def test_after_a_change_of_weights_people_are_described_anew(run: Run, desk: Path) -> None:
+    other = write_model(desk / "other.onnx", weights_sha256="0" * 64)
+    assert run("enroll", "Rhea", "people/Rhea", "--keep")[0] == 0
+    assert run("identify", "both.png", weights=other)[0] == 2
+    assert run("reenroll", weights=other)[:2] == (0, "3 photos described anew\n")
+    assert "Rhea" in run("identify", "both.png", weights=other)[1]
+
+
+@pytest.mark.usefixtures("enrolled")
 def test_identify_names_who_is_known(run: Run, desk: Path) -> None:
     code, out, err = run("identify", "both.png", "wall.png", "--json", "faces.jsonl")
     assert (code, err) == (0, "")

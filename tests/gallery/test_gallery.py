@@ -384,11 +384,11 @@ def test_merge_brings_in_others_once(gallery: Gallery, model: OneShot, tmp_path:
     gallery.save(tmp_path / "g.npz")
     with Gallery(model, place) as mine:
         mine.enroll("Gus", [GUS])
-        assert mine.merge(tmp_path / "g.npz") == 2
-        assert mine.merge(tmp_path / "g.npz") == 0
+        assert mine.import_from(tmp_path / "g.npz") == 2
+        assert mine.import_from(tmp_path / "g.npz") == 0
         assert {p.name: list(p.templates) for p in mine.people} == {"Gus": [""], "Rhea": ["", "old"]}
     again = Gallery(model)
-    assert again.merge(place) == 3
+    assert again.import_from(place) == 3
     assert again.names == ["Gus", "Rhea"]
     np.testing.assert_allclose(again.templates, EMBEDDINGS[[1, 0, 2]], atol=1e-6)
 

@@ -151,7 +151,7 @@ def test_many_go_in_several_requests_a_person_in_one(
     people = [f"p{i // 3}" for i in range(9)] + ["many"] * 5
     added = [entry(name, "", i) for i, name in enumerate(people)]
     store.add(added, np.concatenate([row(i) for i in range(14)]))
-    assert sizes == [3 + 1 + 1] * 3 + [5 + 1 + 1]  # photos, templates, and the mark of a change
+    assert sizes == [3 + 3] * 3 + [5 + 3]  # photos; a template, the person, the mark of a change
     assert store.read(MODEL)[0] == store.entries(MODEL) == added
     assert len(store.templates(MODEL)) == 4
 
