@@ -6,13 +6,10 @@ import numpy as np
 
 from oneshot.geometry import iou
 from oneshot.types import Faces, Floats, Image, Model
-from oneshot.watch.tracking import Track, Tracker
+from oneshot.watch.tracking import STEP, Track, Tracker
 
 RELOOK = 1.0
 """Seconds after which faces are described again, whoever they are taken to be."""
-
-STEP = 0.5
-"""Seconds between frames beyond which a box at the same place may be somebody else's."""
 
 SURE = 0.5
 """Least intersection over union of a box with its place in the frame before, where nothing else is asked."""
@@ -41,7 +38,7 @@ class Follower:
     def __init__(self, model: Model, tracker: Tracker, skip_known: bool = False):
         self.model, self.tracker, self.skip_known = model, tracker, skip_known
         self.described = 0
-        self._before = self._described_at = -np.inf
+        self._described_at = -np.inf
         self._tracks: list[Track] = []
         self._areas: dict[Track, float] = {}  # of the boxes, when faces were last described
 
@@ -59,11 +56,11 @@ class Follower:
             self.described += 1
             self._described_at = seconds
             self._areas = {track: _area(track.box) for track in found[1]}
-        self._before, self._tracks = seconds, found[1]
+        self.tracker.at, self._tracks = seconds, found[1]
         return found
 
     def _may_skip(self, seconds: float) -> bool:
-        recent = seconds - self._before <= STEP and seconds - self._described_at < RELOOK
+        recent = seconds - self.tracker.at <= STEP and seconds - self._described_at < RELOOK
         settled = all(track.settled(self.tracker.threshold) for track in self._tracks)
         return self.skip_known and recent and settled
 

@@ -15,17 +15,12 @@ import numpy as np
 
 from oneshot.gallery.gallery import Gallery
 from oneshot.gallery.quality import assess
-from oneshot.geometry import described, iou, normalised
+from oneshot.geometry import described, normalised
 from oneshot.types import Faces, Floats, Image, Match
+from oneshot.watch.association import associate
 
 BEST = 8
 """Frames whose embeddings make a track's template: its best looks."""
-
-OVERLAP = 0.3
-"""Least intersection over union of a box with the same face's box in the frame before."""
-
-UNLIKE = 0.1
-"""Cosine below which an overlapping face is somebody else: strangers are about 0, one person well above."""
 
 MARGIN = 0.05
 """A name is given up for one that is better by this cosine, or when it is this far below the threshold."""
@@ -39,6 +34,9 @@ PICTURED = 100
 LEAST_FRAMES = 5
 LEAST_QUALITY = 0.05
 """Frames and best look (see Track.best) of somebody unknown worth telling of; noise has less."""
+
+STEP = 0.5
+"""Seconds between frames beyond which a box at the same place may be anybody's: as in a folder of photos."""
 
 PATIENCE = 2.0
 """Seconds that a track outlives its face, for somebody who turns round or is hidden for a moment."""
@@ -109,10 +107,11 @@ class Tracker:
     Attributes:
         tracks: all so far. Few of those that ended keep their thumb, and less than a kilobyte each is left
             of the others: a camera that runs for days sees many people.
+        at: seconds of the last frame.
     """
 
     def __init__(self, gallery: Gallery, threshold: float):
-        self.gallery, self.threshold = gallery, threshold
+        self.gallery, self.threshold, self.at = gallery, threshold, -math.inf
         self.tracks: list[Track] = []
         self._alive: list[Track] = []
         self._ended: list[Track] = []
@@ -128,8 +127,11 @@ class Tracker:
         """
         self._let_go(seconds - PATIENCE)
         tracks = []
-        for i, known in enumerate(associate(faces, self._alive, self.threshold)):
-            track = known or Track(len(self.tracks) + 1, seconds, seconds)
+        near, self.at = seconds - self.at <= STEP, seconds
+        before = self._alive.copy()
+        places, templates = [track.box for track in before], [track.template for track in before]
+        for i, known in enumerate(associate(faces, places, templates, self.threshold, near)):
+            track = Track(len(self.tracks) + 1, seconds, seconds) if known is None else before[known]
             if known is None:
                 self.tracks.append(track)
                 self._alive.append(track)
@@ -210,32 +212,6 @@ class Tracker:
             least = min(pictured, key=lambda t: t.frames if name is None else t.best)
             pictured.remove(least)
             least.thumb = np.zeros((1, 1, 3), np.uint8)
-
-
-def associate(faces: Faces, tracks: Sequence[Track], threshold: float) -> list[Track | None]:
-    """The track that each face continues, None for a new one; each track goes to one face at most.
-
-    A face continues a track whose last box it overlaps and whose template it is not unlike, or, wherever it
-    is, whose template it is as like as one person is to themselves. The best pairs are taken first.
-    """
-    chosen: list[Track | None] = [None] * len(faces)
-    if not len(faces) or not tracks:
-        return chosen
-    overlap = iou(faces.boxes, np.array([track.box for track in tracks]))
-    templates = np.array([track.template for track in tracks])
-    similar = np.nan_to_num(faces.embeddings @ templates.T, nan=-1.0)
-    told = np.logical_and.outer(faces.embeddings.any(1), templates.any(1))  # else the place alone decides
-    possible = ((overlap >= OVERLAP) & ((similar >= UNLIKE) | ~told)) | ((similar >= threshold) & told)
-    value = np.where(possible, overlap + similar, -np.inf)
-    taken: set[int] = set()
-    for flat in np.argsort(-value, axis=None, kind="stable"):
-        i, j = divmod(int(flat), len(tracks))
-        if not np.isfinite(value[i, j]):
-            break
-        if chosen[i] is None and j not in taken:
-            chosen[i] = tracks[j]
-            taken.add(j)
-    return chosen
 
 
 def _cut(image: Image, box: Floats) -> Image:

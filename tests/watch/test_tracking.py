@@ -9,7 +9,8 @@ from fake import FIVE
 from oneshot import Faces, Gallery, Match, OneShot
 from oneshot.gallery.entries import Entry
 from oneshot.geometry import iou
-from oneshot.watch.tracking import Track, Tracker, associate
+from oneshot.watch.association import associate
+from oneshot.watch.tracking import Tracker
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
 BASE = np.linalg.qr(np.random.default_rng(1).normal(size=(1000, 3)))[0].T.astype(np.float32)
@@ -136,13 +137,22 @@ def test_people_who_are_gone_do_not_fill_the_memory(
 
 
 def test_each_track_is_one_face_at_most() -> None:
-    track = Track(1, 0, 0)
-    track.box, track._looks = np.array([100, 50, 140, 90], np.float32), [(1.0, ADA)]
-    assert associate(seen((100, ADA), (102, ADA)), [track], 0.4) == [track, None]
-    assert associate(seen((180, ADA), (104, ADA)), [track], 0.4) == [None, track]
-    assert associate(Faces.empty(), [track], 0.4) == []
-    assert associate(seen((100, ADA)), [], 0.4) == [None]
-    assert associate(seen((100, np.full(1000, np.nan))), [track], 0.4) == [None]
+    track = [np.array([100, 50, 140, 90], np.float32)], [ADA], 0.4
+    assert associate(seen((100, ADA), (102, ADA)), *track) == [0, None]
+    assert associate(seen((180, ADA), (104, ADA)), *track) == [None, 0]
+    assert associate(Faces.empty(), *track) == []
+    assert associate(seen((100, ADA)), [], [], 0.4) == [None]
+    assert associate(seen((100, np.full(1000, np.nan))), *track) == [None]
+
+
+def test_in_frames_far_apart_a_place_says_nothing(tracker: Tracker) -> None:
+    """As of a folder of photos: who is at the same place is somebody else, if a little alike."""
+    cousin = 0.3 * ADA + np.sqrt(1 - 0.3**2) * STRANGER
+    for seconds, look, number, name in ((0, ADA, 1, "Ada"), (1, cousin, 2, None), (2, ADA, 1, "Ada")):
+        (track,) = tracker.update(seconds, IMAGE, seen((100, look)))
+        assert (track.number, track.match.name) == (number, name)
+    place = np.array([100, 50, 140, 90], np.float32)
+    assert associate(seen((100, cousin)), [place], [ADA], 0.4, near=True) == [0]
 
 
 def test_a_face_that_cannot_be_described_for_a_moment_is_followed_by_its_place(tracker: Tracker) -> None:
