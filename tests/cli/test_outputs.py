@@ -48,7 +48,7 @@ def test_json_on_standard_output_is_nothing_but_json(run: Run, model: OneShot) -
 def test_names_of_other_bytes_are_shown_escaped(run: Run) -> None:
     put(f"{ODD}.png")
     code, out, err = run("enroll", ODD, f"{ODD}.png")
-    assert (code, out, err) == (0, "m\\udcfcller: 1 photo enrolled\n", "")
+    assert (code, out, err) == (0, "m\\xfcller: 1 photo enrolled\n", "")
     code, out, err = run("identify", f"{ODD}.png", "--json", "o.jsonl")
     assert code == 0 and r"m\xfcller" in out and err == ""
     line = json.loads(Path("o.jsonl").read_text(encoding="utf-8"))
