@@ -44,7 +44,7 @@ MENU = {
         "training",
         "/CONTRIBUTING",
     ],
-    "Explanation": ["design", "limits", "consent"],
+    "Explanation": ["design", "limits", "alone", "consent"],
     "Reference": [
         "glossary",
         "benchmarks",

@@ -129,6 +129,14 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody whom a face may show: a person's name, and the cosine to their most similar template."""
+
+    name: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """Who a face is.
 
@@ -136,7 +144,13 @@ class Match:
         name: the person of the gallery, or None: nobody there is similar enough.
         similarity: cosine to the most similar template in [-1, 1], whether or not it reached the threshold;
             -1 where there is nothing to compare (an empty gallery, a face that could not be described).
+        margin: by how much this is more than the cosine to the second person; None where there is no second.
+        candidates: the most similar people, best first, as many as were asked for.
+        reason: why nobody is named although one cannot say that it is nobody; else "".
     """
 
     name: str | None
     similarity: float
+    margin: float | None = None
+    candidates: tuple[Candidate, ...] = ()
+    reason: str = ""

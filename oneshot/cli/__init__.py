@@ -1,6 +1,7 @@
 """The command `oneshot`: everything a user does without writing Python.
 
-Exit codes: 0 done (verify, compare: the same person), 1 not the same person, 2 an error, 130 Ctrl-C.
+Exit codes: 0 done (verify, compare: the same person), 1 not the same person, 2 an error, 3 cannot tell,
+130 Ctrl-C.
 """
 
 from collections.abc import Sequence

@@ -168,8 +168,11 @@ def none_at_the_usual_place(options: Mapping[str, Any]) -> bool:
     return source is click.core.ParameterSource.DEFAULT and not Path(options["gallery"]).exists()
 
 
-def threshold_from(options: Mapping[str, Any], model: Model) -> float:
+def threshold_from(options: Mapping[str, Any], model: Model, gallery: Gallery | None = None) -> float:
     """The cosine that --threshold, --far and --calibration ask for.
+
+    Args:
+        gallery: all of it is searched, so that the rate is that of the search; None: one face is compared.
 
     Raises:
         OneShotError: no threshold was measured for that rate, or the calibration is of another model.
@@ -188,7 +191,17 @@ def threshold_from(options: Mapping[str, Any], model: Model) -> float:
             raise OneShotError(f"{path}: not a calibration; make one with oneshot calibrate --json") from None
         if sha != model.info.get("weights_sha256"):
             raise OneShotError(f"{path}: measured with other weights; calibrate these")
-    return threshold_at(options["far"] or FAR, known)
+    far = options["far"] or FAR
+    return threshold_at(far, known) if gallery is None else gallery.threshold(far, known)
+
+
+def explained(threshold: float, options: Mapping[str, Any], gallery: Gallery | None = None) -> str:
+    """A threshold and where it comes from, for people to read."""
+    text = f"threshold {threshold:.3f}"
+    if options["threshold"] is not None:
+        return text
+    among = "" if gallery is None else f" of a search among {counted(len(gallery), 'person', 'people')}"
+    return f"{text}, FAR {options['far'] or FAR}{among}"
 
 
 @contextmanager

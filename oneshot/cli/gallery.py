@@ -44,6 +44,7 @@ from oneshot.media.images import pictures_in
 @click.option(
     "--keep", is_flag=True, help="Keep the faces' pictures and the photos' paths, for oneshot reenroll."
 )
+@click.option("--force", is_flag=True, help="Take faces, too, that are enrolled under another name.")
 @with_exclude
 @with_gallery
 @with_model
@@ -54,14 +55,15 @@ def enroll(
     template: str,
     everything: bool,
     keep: bool,
+    force: bool,
     exclude: tuple[str, ...],
     **options: Any,
 ) -> int:
     """Remember a person by one or more PHOTOS (or folders of photos).
 
     Photos that would spoil the template are named and left out: no face, too small, blurred, turned away,
-    unlike the person's others; or several faces, and no other photo tells which is meant. The same photo
-    counts once, so that a command may be repeated.
+    unlike the person's others, enrolled under another name; or several faces, and no other photo tells which
+    is meant. The same photo counts once, so that a command may be repeated.
 
     \b
     oneshot enroll Ada ada1.jpg ada2.jpg
@@ -71,17 +73,18 @@ def enroll(
     if (people is None) == (name is None):
         raise click.UsageError("want NAME and PHOTOS, or --people FOLDER")
     limits = None if everything else Limits()
+    how = {"keep": keep, "force": force}
     failures, tried = [], 0
     with open_gallery(options, open_model(options), create=True) as gallery:
         if people is None:
             _print_enrolment(
                 str(name),
-                gallery.enroll(str(name), _pictures(photos), template=template, limits=limits, keep=keep),
+                gallery.enroll(str(name), _pictures(photos), template=template, limits=limits, **how),
             )
             return 0
         with progress(None, "people") as step:
             for person, outcome in listed(
-                gallery.enroll_folder(people, template=template, limits=limits, exclude=exclude, keep=keep),
+                gallery.enroll_folder(people, template=template, limits=limits, exclude=exclude, **how),
                 step,
             ):
                 tried += 1

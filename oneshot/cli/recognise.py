@@ -1,7 +1,9 @@
 """Who is in a photo: identify, verify, compare."""
 
 import json
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from oneshot.cli.common import (
     ERR,
     FILE,
     OUT,
+    explained,
     open_gallery,
     open_model,
     threshold_from,
@@ -20,63 +23,93 @@ from oneshot.cli.common import (
     with_model,
     with_threshold,
 )
-from oneshot.files import is_stdout, writing
+from oneshot.files import is_stdout, write_json, writing
 from oneshot.gallery.enrolment import CANNOT_TELL
+from oneshot.gallery.quality import assess_all, too_poor
+from oneshot.gallery.thresholds import FAR
 from oneshot.geometry import described
 from oneshot.types import Frame
 from oneshot.watch.records import records
+
+CANNOT = 3
+"""The exit code where nobody can tell."""
 
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, type=FILE)
 @click.option("--json", "json_path", type=FILE, metavar="FILE", help="Write one line of JSON a face here.")
+@click.option("--top", type=click.IntRange(1, 100), metavar="N", help="Tell the N most similar people, too.")
 @with_gallery
 @with_threshold
 @with_model
-def identify(photos: tuple[Path, ...], json_path: Path | None, **options: Any) -> int:
-    """Name every face in PHOTOS, or call it unknown.
+def identify(photos: tuple[Path, ...], json_path: Path | None, top: int | None, **options: Any) -> int:
+    """Name every face in PHOTOS, or call it unknown; of a poor one it says that nobody can tell.
 
-    The more people are enrolled, the more often a stranger is compared: choose a smaller --far.
+    The false accept rate is that of the search: of so many strangers one is named, however many people are
+    enrolled. The margin is by how much the first person is more similar than the second.
 
     \b
-    oneshot identify party.jpg --far 1e-4
+    oneshot identify party.jpg --far 1e-4 --top 5
     oneshot identify *.jpg --gallery staff.db --json faces.jsonl
     """
     model = open_model(options)
-    threshold = threshold_from(options, model)
     say = ERR if is_stdout(json_path) else OUT
     with ExitStack() as stack:
         gallery = stack.enter_context(open_gallery(options, model))
+        threshold = threshold_from(options, model, gallery)
         lines = stack.enter_context(writing(json_path)) if json_path else None
         for number, photo in enumerate(photos):
             image = read_image(photo)
             faces = model(image)
-            matches = gallery.identify(faces.embeddings, threshold)
+            qualities = assess_all(image, faces, model.side_for(image))
+            matches = gallery.identify(
+                faces.embeddings, threshold, top=top or 0, one_photo=True, qualities=qualities
+            )
             if lines:
-                for record in records(Frame(number, 0.0, image), faces, matches):
+                for record, match in zip(
+                    records(Frame(number, 0.0, image), faces, matches), matches, strict=True
+                ):
                     del record["frame"], record["time"]
+                    record["threshold"] = round(threshold, 4)
+                    if top:
+                        record["candidates"] = [
+                            {"name": c.name, "similarity": round(c.similarity, 4)} for c in match.candidates
+                        ]
                     lines.write(json.dumps({"photo": str(photo)} | record, ensure_ascii=False) + "\n")
             table = Table(title=str(photo), title_justify="left")
-            for column in ("name", "similarity", "left", "top", "width", "height"):
+            for column in ("name", "similarity", "margin", "left", "top", "width", "height"):
                 table.add_column(column, justify="left" if column == "name" else "right")
+            if top:
+                table.add_column("candidates")
             for match, box in zip(matches, faces.boxes, strict=True):
                 similarity = f"{match.similarity:.2f}" if len(gallery) else "-"
+                margin = "-" if match.margin is None else f"{match.margin:.2f}"
                 place = (box[0], box[1], box[2] - box[0], box[3] - box[1])
-                table.add_row(match.name or "unknown", similarity, *(f"{v:.0f}" for v in place))
+                others = ["\n".join(f"{c.name} {c.similarity:.2f}" for c in match.candidates)] if top else []
+                name = match.name or ("cannot tell" if match.reason else "unknown")
+                table.add_row(name, similarity, margin, *(f"{v:.0f}" for v in place), *others)
             say.print(table if len(faces) else f"{photo}: no face found", soft_wrap=not len(faces))
+            for reason in dict.fromkeys(match.reason for match in matches if match.reason):
+                ERR.print(f"{photo}: {reason}", soft_wrap=True)
+        ERR.print(explained(threshold, options, gallery))
     return 0
+
+
+with_json = click.option("--json", "json_path", type=FILE, metavar="FILE", help="Write the answer here.")
 
 
 @click.command()
 @click.argument("name")
 @click.argument("photo", type=FILE)
+@with_json
 @with_gallery
 @with_threshold
 @with_model
-def verify(name: str, photo: Path, **options: Any) -> int:
-    """Whether the one face in PHOTO is NAME: exit code 0 if it is, 1 if not, 2 on an error.
+def verify(name: str, photo: Path, json_path: Path | None, **options: Any) -> int:
+    """Whether the one face in PHOTO is NAME: exit code 0 if it is, 1 if not, 3 if nobody can tell.
 
-    No face is not a match; several faces are an error, since nobody knows which is meant.
+    No face is not a match; several faces are an error, since nobody knows which is meant. Of a face that is
+    too small, blurred or turned away nobody can tell.
 
     \b
     oneshot verify Ada door.jpg && open-the-door
@@ -85,36 +118,90 @@ def verify(name: str, photo: Path, **options: Any) -> int:
     threshold = threshold_from(options, model)
     with open_gallery(options, model) as gallery:
         gallery.verify(name, Faces.empty().embeddings, threshold)  # raises if nobody has this name
-        faces = one_face(model, photo)
+        faces, why = _one_look(model, photo)
         matches = gallery.verify(name, faces.embeddings, threshold)
-    if why := nobody(faces):
-        return _no_match(photo, why)
+    answer = _Answer(str(photo), threshold, options, json_path, name)
+    if not len(faces):
+        return answer.no_face(photo)
     (match,) = matches
+    answer.similarity, answer.margin = match.similarity, match.margin
     same = match.name is not None
-    return _answer(same, match.similarity, threshold, f"is {'' if same else 'not '}{name}", str(photo))
+    return answer.of(same, f"is {'' if same else 'not '}{name}", why)
 
 
 @click.command()
 @click.argument("first", type=FILE)
 @click.argument("second", type=FILE)
+@with_json
 @with_threshold
 @with_model
-def compare(first: Path, second: Path, **options: Any) -> int:
-    """Whether two photos show the same person: exit code 0 if so, 1 if not, 2 on an error.
+def compare(first: Path, second: Path, json_path: Path | None, **options: Any) -> int:
+    """Whether two photos show the same person: exit code 0 if so, 1 if not, 3 if nobody can tell.
 
     \b
     oneshot compare passport.jpg selfie.jpg --far 1e-4
     """
     model = open_model(options)
     threshold = threshold_from(options, model)
-    one, other = one_face(model, first), one_face(model, second)
-    for photo, faces in ((first, one), (second, other)):
-        if why := nobody(faces):
-            return _no_match(photo, why)
-    similarity = float(one.embeddings[0] @ other.embeddings[0])
-    same = similarity >= threshold
-    verdict = "the same person" if same else "different people"
-    return _answer(same, similarity, threshold, verdict, f"{first}, {second}")
+    answer = _Answer(f"{first}, {second}", threshold, options, json_path)
+    embeddings, reasons = [], []
+    looks = [(photo, *_one_look(model, photo)) for photo in (first, second)]
+    for photo, faces, why in looks:
+        if not len(faces):
+            return answer.no_face(photo)
+        embeddings.append(faces.embeddings[0])
+        reasons += [f"{photo}: {why}"] if why else []
+    answer.similarity = float(embeddings[0] @ embeddings[1])
+    same = answer.similarity >= threshold
+    return answer.of(same, "the same person" if same else "different people", "; ".join(reasons))
+
+
+def _one_look(model: OneShot, photo: Path) -> tuple[Faces, str]:
+    """The face in a photo, or none, and why nobody can tell who it is; "" if one can.
+
+    Raises:
+        OneShotError: there are several, or the photo cannot be read.
+    """
+    image = read_image(photo)
+    faces = _single(photo, model(image))
+    if not len(faces):
+        return faces, ""
+    return faces, nobody(faces) or too_poor(assess_all(image, faces, model.side_for(image))[0])
+
+
+@dataclass
+class _Answer:
+    """What verify and compare say, to people and as JSON."""
+
+    what: str
+    threshold: float
+    options: Mapping[str, Any]
+    json_path: Path | None
+    name: str | None = None
+    similarity: float | None = None
+    margin: float | None = None
+
+    def of(self, same: bool, verdict: str, why: str) -> int:
+        """Yes, no, or with a reason cannot tell; gives the exit code."""
+        facts = [f"similarity {self.similarity:.3f}"]
+        if self.margin is not None:
+            facts.append(f"margin {self.margin:.3f}")
+        facts.append(explained(self.threshold, self.options))
+        said = f"cannot tell: {why}" if why else verdict
+        return self._say(f"{self.what}: {said} ({', '.join(facts)})", None if why else same, why)
+
+    def no_face(self, photo: Path) -> int:
+        """No face is never a match."""
+        return self._say(f"{photo}: no face found, and so no match", False, "no face found")
+
+    def _say(self, text: str, same: bool | None, reason: str) -> int:
+        (ERR if is_stdout(self.json_path) else OUT).print(text, soft_wrap=True)
+        if self.json_path:
+            far = None if self.options["threshold"] is not None else float(self.options["far"] or FAR)
+            measured = {"similarity": self.similarity, "margin": self.margin, "threshold": self.threshold}
+            facts = {"what": self.what, "name": self.name, "same": same, "reason": reason or None}
+            write_json(self.json_path, facts | measured | {"far": far})
+        return CANNOT if same is None else int(not same)
 
 
 def one_face(model: OneShot, photo: Path) -> Faces:
@@ -123,7 +210,10 @@ def one_face(model: OneShot, photo: Path) -> Faces:
     Raises:
         OneShotError: there are several, or the photo cannot be read.
     """
-    faces = model(read_image(photo))
+    return _single(photo, model(read_image(photo)))
+
+
+def _single(photo: Path, faces: Faces) -> Faces:
     if len(faces) > 1:
         raise OneShotError(f"{photo}: {len(faces)} faces found where one is wanted; crop it to the one meant")
     return faces
@@ -134,13 +224,3 @@ def nobody(faces: Faces) -> str:
     if not len(faces):
         return "no face found"
     return "" if described(faces.embeddings[0]) else CANNOT_TELL
-
-
-def _no_match(photo: Path, why: str) -> int:
-    OUT.print(f"{photo}: {why}, and so no match", soft_wrap=True)
-    return 1
-
-
-def _answer(same: bool, similarity: float, threshold: float, verdict: str, what: str) -> int:
-    OUT.print(f"{what}: {verdict} (similarity {similarity:.3f}, threshold {threshold:.3f})", soft_wrap=True)
-    return 0 if same else 1

@@ -18,6 +18,7 @@ from oneshot.cli.common import (
     OUT,
     Number,
     counted,
+    explained,
     none_at_the_usual_place,
     open_gallery,
     open_model,
@@ -123,7 +124,7 @@ def follow(where: str, model: Model, gallery: Gallery, options: Mapping[str, Any
     named = len(gallery) > 0
     asked = any(options[name] is not None for name in ("far", "threshold", "calibration"))
     # Where nobody is known, a network needs no threshold.
-    threshold = threshold_from(options, model) if named or asked else math.inf
+    threshold = threshold_from(options, model, gallery) if named or asked else math.inf
     span = (options["start"], options["end"])
     with ExitStack() as stack:
         source = stack.enter_context(
@@ -148,6 +149,8 @@ def follow(where: str, model: Model, gallery: Gallery, options: Mapping[str, Any
     full = f", {follower.described:,} of them in full" if options["skip_known"] else ""
     rate = seen.frames / max(seen.took, 1e-9)
     ERR.print(f"{counted(seen.frames, 'frame')} in {seen.took:.1f} s: {rate:.1f} frames a second{full}")
+    if named:
+        ERR.print(explained(threshold, options, gallery))
     if seen.unclear:
         ERR.print(f"{counted(seen.unclear, 'unknown track')} too short or unclear; --all-tracks for all")
     # Nothing but Ctrl-C ends a camera.
@@ -156,10 +159,11 @@ def follow(where: str, model: Model, gallery: Gallery, options: Mapping[str, Any
 
 def _print_tracks(say: Console, name: str, seen: Seen) -> None:
     table = Table(title=f"Seen in {name}", title_justify="left")
-    for column in ("track", "name", "from", "to", "frames", "similarity"):
+    for column in ("track", "name", "from", "to", "frames", "similarity", "margin"):
         table.add_column(column, justify="left" if column == "name" else "right")
     for t in seen.tracks:
         similarity = f"{t.match.similarity:.2f}" if t.match.similarity > -1 else "-"
         who = t.match.name or "unknown"
-        table.add_row(str(t.number), who, clock(t.start), clock(t.end), str(t.frames), similarity)
+        margin = "-" if t.match.margin is None else f"{t.match.margin:.2f}"
+        table.add_row(str(t.number), who, clock(t.start), clock(t.end), str(t.frames), similarity, margin)
     say.print(table if seen.tracks else f"No face seen in {name}", soft_wrap=not seen.tracks)

@@ -12,7 +12,7 @@ import numpy as np
 from oneshot.errors import OneShotError
 from oneshot.gallery.names import old_id
 from oneshot.geometry import normalised
-from oneshot.types import Floats, Match
+from oneshot.types import Candidate, Floats, Match
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,11 @@ class Storage(Protocol):
     def holds(self, model: str, name: str) -> bool:
         """Whether anybody has this name."""
 
-    def search(self, model: str, embeddings: Floats, name: str | None = None) -> list[Match]:
-        """Whose template is most like each of (N, D) finite embeddings, of all, or of one person's."""
+    def search(self, model: str, embeddings: Floats, name: str | None = None, top: int = 1) -> list[Match]:
+        """Whose template is most like each of (N, D) finite embeddings, of all, or of one person's.
+
+        The `top` most similar people are the candidates.
+        """
 
     def close(self) -> None:
         """Let go of it."""
@@ -183,11 +186,13 @@ class Templates:
         self._rows: dict[str, list[int]] = {}  # which templates are whose
         for i, owner in enumerate(self._owners):
             self._rows.setdefault(owner, []).append(i)
+        self._people = list(self._rows)
+        self._starts = [rows[0] for rows in self._rows.values()]
 
     def __contains__(self, name: str) -> bool:
         return name in self._rows
 
-    def search(self, embeddings: Floats, name: str | None = None) -> list[Match]:
+    def search(self, embeddings: Floats, name: str | None = None, top: int = 1) -> list[Match]:
         """Whose template is the most similar to each of the embeddings (N, D), of all, or of one person's.
 
         Raises:
@@ -198,10 +203,30 @@ class Templates:
         if not len(templates) or not len(embeddings):
             return [Match(None, -1.0)] * len(embeddings)
         check_size(embeddings, templates.shape[1])
-        owners = self._owners if name is None else [name] * len(templates)
         cosines = (normalised(embeddings) @ templates.T).clip(-1, 1)
-        best = cosines.argmax(1)
-        return [Match(owners[i], float(row[i])) for i, row in zip(best, cosines, strict=True)]
+        people = [name] if name is not None else self._people
+        if len(people) < len(templates):  # each person's most similar template
+            starts = [0] if name is not None else self._starts
+            cosines = np.maximum.reduceat(cosines, starts, axis=1)
+        top = min(top, len(people))
+        best = cosines.argmax(1)[:, None]
+        if top > 1:
+            best = np.argpartition(-cosines, top - 1, axis=1)[:, :top]
+            order = np.argsort(-np.take_along_axis(cosines, best, 1), axis=1, kind="stable")
+            best = np.take_along_axis(best, order, 1)
+        return [
+            matched([Candidate(people[i], float(row[i])) for i in some])
+            for some, row in zip(best, cosines, strict=True)
+        ]
+
+
+def matched(candidates: Sequence[Candidate]) -> Match:
+    """The first of candidates as the one whom a face shows; none gives a match with nobody."""
+    if not candidates:
+        return Match(None, -1.0)
+    first = candidates[0]
+    margin = first.similarity - candidates[1].similarity if len(candidates) > 1 else None
+    return Match(first.name, first.similarity, margin, tuple(candidates))
 
 
 def means(entries: Sequence[Entry], embeddings: Floats) -> Floats:

@@ -15,18 +15,21 @@ import numpy as np
 
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.gallery.cipher import secret_from
-from oneshot.gallery.enrolment import Enrolment, Shot, choose
+from oneshot.gallery.enrolment import CANNOT_TELL, Enrolment, Shot, choose
 from oneshot.gallery.entries import Entry, Storage, Who
 from oneshot.gallery.folders import people_in
 from oneshot.gallery.milvus import MilvusStore, exists
 from oneshot.gallery.names import cleaned
 from oneshot.gallery.npz import read_npz, write_npz
 from oneshot.gallery.photos import Photo, chosen, described_anew, joined, photos_of, renamed
-from oneshot.gallery.quality import DEFAULT, Limits
+from oneshot.gallery.quality import DEFAULT, Limits, Quality, too_poor
 from oneshot.gallery.sqlite import Store
-from oneshot.gallery.thresholds import FAR, threshold_at
+from oneshot.gallery.thresholds import FAR, threshold_at, threshold_for_search
 from oneshot.geometry import described
 from oneshot.types import Floats, Image, Match, Model
+
+SAME_FACE = 0.9
+"""A cosine that no two people have, for weights without measured thresholds."""
 
 MILVUS = "milvus:"
 """What the name of a gallery in Milvus begins with."""
@@ -140,11 +143,12 @@ class Gallery:
         limits: Limits | None = DEFAULT,
         exclude: Sequence[str] = (),
         keep: bool = False,
+        force: bool = False,
     ) -> Iterator[tuple[str, Enrolment | OneShotError]]:
         """Enroll people one by one: each folder in `folder` is one, and so is each photo directly in it.
 
         Args:
-            template, limits, keep: as for `enroll`.
+            template, limits, keep, force: as for `enroll`.
             exclude: patterns of names or paths to be left out; see oneshot.gallery.folders.
 
         Returns:
@@ -158,7 +162,10 @@ class Gallery:
             yield name, OneShotError(why)
         for name, photos in people.photos.items():
             try:
-                yield name, self.enroll(name, photos, template=template, limits=limits, keep=keep)
+                yield (
+                    name,
+                    self.enroll(name, photos, template=template, limits=limits, keep=keep, force=force),
+                )
             except OneShotError as error:
                 yield name, error
 
@@ -170,6 +177,7 @@ class Gallery:
         template: str = "",
         limits: Limits | None = None,
         keep: bool = False,
+        force: bool = False,
     ) -> Enrolment:
         """Add photos (files or BGR pictures) to a person, who may be new.
 
@@ -180,6 +188,8 @@ class Gallery:
                 the others do not tell which of several faces is meant, the largest, with a OneShotWarning.
             keep: remember each face's picture and each photo's path, so that `reenroll` can describe them by
                 other weights.
+            force: take faces, too, that are enrolled under another name. Without it they are refused: all
+                that are as like another person as the strictest threshold measured asks.
 
         Returns:
             What was used, and what was left out why.
@@ -191,6 +201,8 @@ class Gallery:
         entries, others = self._store.read(self._fingerprint, name)
         known = [entry.photo for entry in entries if entry.template == template]
         outcome = choose(name, photos, self.model, limits, known, others, keep)
+        if not force and outcome.used:
+            outcome = self._without_doubles(name, outcome, limits is None)
         self._add(name, template, outcome.used)
         return outcome
 
@@ -205,6 +217,30 @@ class Gallery:
         new = [shot for shot in shots if shot.photo not in known]
         self._add(name, "", new)
         return len(new)
+
+    def _without_doubles(self, name: str, outcome: Enrolment, raising: bool) -> Enrolment:
+        """What is left of an enrolment without faces that others are enrolled with.
+
+        Raises:
+            OneShotError: nothing is; or there is one, and `raising`.
+        """
+        thresholds = self.model.thresholds
+        least = max(thresholds.values(), default=SAME_FACE)
+        rows = np.array([shot.embedding for shot in outcome.used], np.float32)
+        used, left_out = [], dict(outcome.left_out)
+        for shot, match in zip(outcome.used, self._store.search(self._fingerprint, rows, top=2), strict=True):
+            other = next((one for one in match.candidates if one.name != name), None)
+            if other is None or other.similarity < least:
+                used.append(shot)
+                continue
+            why = f"already enrolled as {other.name}, similarity {other.similarity:.2f}"
+            if raising:
+                raise OneShotError(f"{shot.label}: {why}")
+            left_out[shot.label] = why
+        if not used:
+            reasons = "; ".join(f"{label}: {why}" for label, why in left_out.items())
+            raise OneShotError(f"{name}: none of the photos can be enrolled ({reasons})")
+        return Enrolment(used, left_out)
 
     def _add(self, name: str, template: str, shots: Sequence[Shot]) -> None:
         now, model = time.time(), self._fingerprint
@@ -341,30 +377,78 @@ class Gallery:
     def __len__(self) -> int:
         return len(self._everybody)
 
-    def identify(self, embeddings: Floats, threshold: float | None = None) -> list[Match]:
+    def threshold(self, far: str | float = FAR, thresholds: Mapping[str, float] | None = None) -> float:
+        """The least cosine at which a search of this gallery names one stranger in 1 / far.
+
+        The more people are enrolled, the higher it is; see oneshot.gallery.thresholds.threshold_for_search.
+
+        Args:
+            far: a rate of the model's.
+            thresholds: of single comparisons by rate; None is the model's.
+
+        Raises:
+            OneShotError: the rate was not measured.
+        """
+        templates = sum(len(person.templates) for person in self._everybody.values())
+        known = self.model.thresholds if thresholds is None else thresholds
+        return threshold_for_search(far, known, templates)
+
+    def identify(
+        self,
+        embeddings: Floats,
+        threshold: float | None = None,
+        *,
+        top: int = 0,
+        one_photo: bool = False,
+        qualities: Sequence[Quality] | None = None,
+    ) -> list[Match]:
         """Who each face is, by exact search of all templates; no face gives an empty list.
 
         Args:
             embeddings: (N, D) float32, `Faces.embeddings` of the gallery's model.
-            threshold: the least cosine similarity; None is the model's for a false accept rate of 1e-3, which
-                is that of one comparison: with more people enrolled, a stranger is compared more often.
+            threshold: the least cosine similarity; None is `threshold()`: one stranger in a thousand is
+                named, however many are enrolled.
+            top: so many candidates are given with each match.
+            one_photo: the faces are of one photo, where a name goes to one face, the most similar.
+            qualities: of each face; see oneshot.gallery.quality. Of a poor one nobody can tell who it is.
 
         Raises:
             OneShotError: embeddings of another size, or no threshold given and none carried by the weights.
         """
-        return self._search(embeddings, threshold, None)
+        threshold = self.threshold() if threshold is None else threshold
+        matches = self._search(embeddings, threshold, None, max(2, top))
+        matches = [replace(match, candidates=match.candidates[:top]) for match in matches]
+        matches = _told(matches, embeddings, qualities)
+        return _one_each(matches) if one_photo else matches
 
-    def verify(self, name: str, embeddings: Floats, threshold: float | None = None) -> list[Match]:
-        """Whether each face is this person; arguments and errors as for `identify`.
+    def verify(
+        self,
+        name: str,
+        embeddings: Floats,
+        threshold: float | None = None,
+        *,
+        qualities: Sequence[Quality] | None = None,
+    ) -> list[Match]:
+        """Whether each face is this person (by name or id); arguments and errors as for `identify`.
+
+        The threshold is that of one comparison here: None is the model's for a false accept rate of 1e-3. The
+        margin is that over the most similar other person, and below 0 where that is more similar.
 
         Raises:
             OneShotError: also, if nobody has this name.
         """
-        return self._search(embeddings, threshold, self.known(name))
+        name = self.known(name)
+        threshold = threshold_at(FAR, self.model.thresholds) if threshold is None else threshold
+        matches = self._search(embeddings, threshold, name, 1)
+        everybody = self._search(embeddings, threshold, None, 2) if len(matches) else []
+        found = []
+        for match, all_of_them in zip(matches, everybody, strict=True):
+            others = [c.similarity for c in all_of_them.candidates if c.name != name]
+            margin = match.similarity - others[0] if others else None
+            found.append(replace(match, margin=margin, candidates=()))
+        return _told(found, embeddings, qualities)
 
-    def _search(self, embeddings: Floats, threshold: float | None, name: str | None) -> list[Match]:
-        if threshold is None:
-            threshold = threshold_at(FAR, self.model.thresholds)
+    def _search(self, embeddings: Floats, threshold: float, name: str | None, top: int) -> list[Match]:
         if not isinstance(threshold, Real) or math.isnan(threshold):
             raise OneShotError(f"threshold={threshold!r}: want a cosine from -1 to 1, such as 0.3")
         try:
@@ -379,7 +463,7 @@ class Gallery:
             raise OneShotError("the faces are not described; call the model without embed=False")
         rows = np.flatnonzero(described(embeddings))  # the rest is like nobody
         if len(rows):
-            found = self._store.search(self._fingerprint, embeddings[rows], name)
+            found = self._store.search(self._fingerprint, embeddings[rows], name, top)
             for i, match in zip(rows, found, strict=True):
                 matches[i] = match if match.similarity >= threshold else replace(match, name=None)
         return matches
@@ -481,6 +565,34 @@ def _new_name(name: str) -> str:
     if not text:
         raise OneShotError("a person needs a name; give one that is not blank")
     return text
+
+
+def _told(matches: list[Match], embeddings: Floats, qualities: Sequence[Quality] | None) -> list[Match]:
+    """Matches where nobody is named of whom one cannot tell."""
+    if qualities is None:
+        return matches
+    if len(qualities) != len(matches):
+        raise OneShotError(f"{len(qualities)} qualities for {len(matches)} faces; give one for each")
+    known = described(np.asarray(embeddings, np.float32))
+    reasons = [too_poor(q) if told else CANNOT_TELL for q, told in zip(qualities, known, strict=True)]
+    return [
+        replace(match, name=None, reason=why) if why else match
+        for match, why in zip(matches, reasons, strict=True)
+    ]
+
+
+def _one_each(matches: list[Match]) -> list[Match]:
+    """Each name to the most similar of a photo's faces."""
+    best: dict[str, int] = {}
+    for i, match in enumerate(matches):
+        if match.name is not None and match.similarity > matches[best.setdefault(match.name, i)].similarity:
+            best[match.name] = i
+    return [
+        match
+        if match.name is None or best[match.name] == i
+        else replace(match, name=None, reason=f"another face in the photo is more like {match.name}")
+        for i, match in enumerate(matches)
+    ]
 
 
 def _as_json(name: str, metadata: object) -> dict[str, Any]:

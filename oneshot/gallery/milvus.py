@@ -26,6 +26,7 @@ from oneshot.gallery.entries import (
     check_model,
     check_size,
     facts_from,
+    matched,
     means,
     taken,
     who_from,
@@ -33,7 +34,7 @@ from oneshot.gallery.entries import (
 from oneshot.gallery.milvus_collection import PAGE, MilvusCollection, Row
 from oneshot.gallery.names import new_id, old_id
 from oneshot.geometry import normalised
-from oneshot.types import Floats, Match
+from oneshot.types import Candidate, Floats, Match
 
 FACTS = ("name", "template", "photo", "quality", "model")
 """What makes an Entry, in its order."""
@@ -269,8 +270,10 @@ class MilvusStore:
         """Whether anybody has this name."""
         return self._collection.first(TEMPLATES + _only(name), "name", quick=True) is not None
 
-    def search(self, model: str, embeddings: Floats, name: str | None = None) -> list[Match]:
+    def search(self, model: str, embeddings: Floats, name: str | None = None, top: int = 1) -> list[Match]:
         """Whose template is the most similar to each of the embeddings (N, D), of all, or of one person's.
+
+        The `top` most similar people are the candidates.
 
         Raises:
             OneShotError: embeddings of another size or model.
@@ -280,11 +283,20 @@ class MilvusStore:
         if not size or (embeddings.shape[1] != size and self._held(model) is None):
             return matches
         check_size(embeddings, size)
-        found = self._collection.nearest(normalised(embeddings), TEMPLATES + _only(name), "name", "model")
-        for i, row in enumerate(found):
-            if row is not None:
+        vectors, wanted = normalised(embeddings), TEMPLATES + _only(name)
+        top = 1 if name is not None else top
+        count = top if top == 1 else 4 * top  # a person may have several templates
+        while True:
+            found = self._collection.nearest(vectors, wanted, count, "name", "model")
+            if all(len(rows) < count or len({row["name"] for row in rows}) >= top for rows in found):
+                break
+            count *= 4
+        for i, rows in enumerate(found):
+            best: dict[str, float] = {}
+            for row in rows:
                 check_model(self._place, row["model"], model)
-                matches[i] = Match(row["name"], min(max(float(row["distance"]), -1.0), 1.0))
+                best.setdefault(row["name"], min(max(float(row["distance"]), -1.0), 1.0))
+            matches[i] = matched([Candidate(*one) for one in list(best.items())[:top]])
         return matches
 
     def close(self) -> None:

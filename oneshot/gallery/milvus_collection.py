@@ -159,21 +159,21 @@ class MilvusCollection:
             )
         return str(rows[0][field]) if rows else None
 
-    def nearest(self, vectors: Floats, wanted: str, *fields: str) -> list[Row | None]:
-        """Some fields, and as "distance" the product, of the row most like each of (N, D), quick."""
+    def nearest(self, vectors: Floats, wanted: str, count: int, *fields: str) -> list[list[Row]]:
+        """Some fields, and as "distance" the product, of the rows most like each of (N, D), best first."""
         with self._explained():
             found = self._client.search(
                 NAME,
                 data=list(vectors),
                 anns_field="vector",
                 filter=wanted,
-                limit=1,
+                limit=count,
                 output_fields=list(fields),
                 search_params={"metric_type": "IP"},
                 timeout=PATIENCE,
                 **_level(quick=True),
             )
-        return [dict(hits[0]["entity"], distance=hits[0]["distance"]) if hits else None for hits in found]
+        return [[dict(hit["entity"], distance=hit["distance"]) for hit in hits] for hits in found]
 
     def write(self, rows: Sequence[Row]) -> None:
         """Save rows, in place of those with the same id: all of them or none."""

@@ -82,6 +82,21 @@ DEFAULT = Limits()
 """What folders of people, and the command line, are held to."""
 
 
+LEAST_SHARPNESS = 0.009
+"""Less is too blurred to tell who it is: strangers who are both blurred look alike. docs/thresholds.md has
+what this costs."""
+
+LEAST_SIZE = 12.0
+"""Pixels, as the network sees it."""
+
+
+def too_poor(quality: Quality) -> str:
+    """Why nobody can tell who a face is; "" if one can."""
+    if quality.size < LEAST_SIZE:
+        return f"the face is too small ({quality.size:.0f} pixels of {LEAST_SIZE:.0f})"
+    return "the face is blurred" if quality.sharpness < LEAST_SHARPNESS else ""
+
+
 def assess(image: Image, faces: Faces, index: int, side: int) -> Quality:
     """The quality of one of the faces of a BGR picture.
 
@@ -95,6 +110,11 @@ def assess(image: Image, faces: Faces, index: int, side: int) -> Quality:
     grey = crop.astype(np.float32)
     sharpness = float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(float(grey.var()), 1.0))
     return Quality(size, sharpness, turn(points))
+
+
+def assess_all(image: Image, faces: Faces, side: int) -> list[Quality]:
+    """The quality of each of the faces of a BGR picture; arguments as for `assess`."""
+    return [assess(image, faces, i, side) for i in range(len(faces))]
 
 
 def turn(points: Floats) -> float:

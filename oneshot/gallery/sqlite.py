@@ -388,13 +388,15 @@ class Store:
         """Whether anybody has this name."""
         return name in self._known(model)
 
-    def search(self, model: str, embeddings: Floats, name: str | None = None) -> list[Match]:
+    def search(self, model: str, embeddings: Floats, name: str | None = None, top: int = 1) -> list[Match]:
         """Whose template is the most similar to each of the embeddings (N, D), of all, or of one person's.
+
+        The `top` most similar people are the candidates.
 
         Raises:
             OneShotError: embeddings of another size; also what `read` raises.
         """
-        return self._known(model).search(embeddings, name)
+        return self._known(model).search(embeddings, name, top)
 
     def _known(self, model: str) -> Templates:
         """Worked out again only if anybody changed the file: a video asks at every frame."""

@@ -29,6 +29,27 @@ def threshold_at(far: str | float, thresholds: Mapping[str, float]) -> float:
     )
 
 
+def threshold_for_search(far: str | float, thresholds: Mapping[str, float], templates: int) -> float:
+    """The cosine threshold at which a search of so many templates names a stranger at a rate of `far`.
+
+    A stranger is compared with all of them, so that each comparison may err at far / templates only. Between
+    the rates measured the threshold is interpolated over the rate's logarithm; below the least it goes on as
+    it rose between the last two. docs/thresholds.md says how well that holds.
+
+    Raises:
+        OneShotError: as `threshold_at`.
+    """
+    one = threshold_at(far, thresholds)
+    known = sorted((-np.log10(float(rate)), float(value)) for rate, value in thresholds.items())
+    rate = -np.log10(float(far)) + np.log10(max(templates, 1))
+    if len(known) < 2 or templates <= 1:
+        return one
+    (x0, y0), (x1, y1) = known[-2:]
+    if rate <= x1:
+        return float(np.interp(rate, [x for x, _ in known], [y for _, y in known]))
+    return float(y1 + (rate - x1) * max(y1 - y0, 0.0) / (x1 - x0))
+
+
 def threshold_at_far(impostors: NDArray[np.floating], far: float) -> float:
     """The lowest threshold that accepts at most the fraction `far` of the impostor scores; NaN = not a trial.
 

@@ -50,7 +50,7 @@ def test_names_of_other_bytes_are_shown_escaped(run: Run) -> None:
     code, out, err = run("enroll", ODD, f"{ODD}.png")
     assert (code, out, err) == (0, "m\\xfcller: 1 photo enrolled\n", "")
     code, out, err = run("identify", f"{ODD}.png", "--json", "o.jsonl")
-    assert code == 0 and r"m\xfcller" in out and err == ""
+    assert code == 0 and r"m\xfcller" in out and err.startswith("threshold")
     line = json.loads(Path("o.jsonl").read_text(encoding="utf-8"))
     assert line["photo"] == f"{ODD}.png" and line["name"] == r"m\xfcller"
     assert run("verify", ODD, f"{ODD}.png")[0] == 0

@@ -11,8 +11,8 @@ import pytest
 from fake import EMBEDDINGS, photo, picture, write_model
 
 from oneshot import Faces, Gallery, Match, OneShot, OneShotError, OneShotWarning
-from oneshot.gallery.quality import Limits
-from oneshot.gallery.thresholds import threshold_at
+from oneshot.gallery.quality import Limits, Quality
+from oneshot.gallery.thresholds import threshold_at, threshold_for_search
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Milvus does not overwrite")
 
@@ -227,12 +227,13 @@ def test_a_group_photo_with_nobody_like_the_person_is_left_out(model: OneShot) -
             gallery.enroll("Bo", [group])
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # with other photos of hers, nothing is in doubt
-            gallery.enroll("Rhea", [photo("Rhea"), picture(Rhea=(0, 0, 50, 50), Gus=(100, 100, 180, 180))])
+            party = picture(Rhea=(0, 0, 50, 50), Gus=(100, 100, 180, 180))
+            gallery.enroll("Rhea", [photo("Rhea"), party], force=True)  # the largest was Rhea, not Bo
         assert gallery.identify(EMBEDDINGS[:1])[0].similarity == pytest.approx(1, abs=1e-5)
 
 
 def test_saved_and_loaded_it_is_the_same(gallery: Gallery, model: OneShot, tmp_path: Path) -> None:
-    gallery.enroll("José 李", [RHEA, BO])
+    gallery.enroll("José 李", [RHEA, BO], force=True)
     gallery.save(tmp_path / "g.npz")
     again = Gallery.load(tmp_path / "g.npz", model)
     assert again.names == gallery.names == ["Rhea", "Gus", "José 李"]
@@ -435,3 +436,63 @@ def test_with_limits_poor_photos_are_named_and_left_out(empty: Gallery, tmp_path
     with pytest.raises(OneShotError, match="Ada: none of the photos can be enrolled"):
         gallery.enroll("Ada", [photo("Rhea"), photo("Gus")], limits=Limits())  # nobody knows which is Ada
     assert [len(p.templates[""]) for p in gallery.people] == [4]
+
+
+def test_candidates_and_the_margin_over_the_second_person(empty: Gallery) -> None:
+    gallery = empty
+    assert gallery.identify(EMBEDDINGS[:1], top=5) == [Match(None, -1.0)]
+    gallery.enroll("Rhea", [RHEA])
+    assert gallery.identify(EMBEDDINGS[:1])[0].margin is None  # nobody is second
+    gallery.enroll("Gus", [GUS])
+    gallery.enroll("Rhea", [photo("Rhea")], template="again")  # as like, but the same person
+    gallery.enroll("Bo", [BO])
+    (match,) = gallery.identify(EMBEDDINGS[:1], top=2)
+    second = max(((float(EMBEDDINGS[0] @ EMBEDDINGS[i]), name) for i, name in ((1, "Gus"), (2, "Bo"))))
+    assert [c.name for c in match.candidates] == ["Rhea", second[1]]
+    assert match.margin == pytest.approx(1 - second[0], abs=1e-5)
+    assert len(gallery.identify(EMBEDDINGS[:1], top=9)[0].candidates) == 3
+    assert gallery.identify(EMBEDDINGS[:1])[0].candidates == ()
+    (verified,) = gallery.verify("Gus", EMBEDDINGS[:1])
+    assert verified.name is None and verified.margin == pytest.approx(
+        float(EMBEDDINGS[0] @ EMBEDDINGS[1]) - 1, abs=1e-5
+    )
+
+
+def test_in_one_photo_a_name_goes_to_one_face(gallery: Gallery) -> None:
+    near = unit(EMBEDDINGS[0] + 0.3 * EMBEDDINGS[2])[None]
+    faces = np.concatenate([near, EMBEDDINGS[:2]])
+    assert [m.name for m in gallery.identify(faces)] == ["Rhea", "Rhea", "Gus"]
+    less, more, gus = gallery.identify(faces, one_photo=True)
+    assert (less.name, more.name, gus.name) == (None, "Rhea", "Gus")
+    assert less.reason == "another face in the photo is more like Rhea"
+
+
+def test_a_poor_face_is_nobody_with_a_reason(gallery: Gallery) -> None:
+    good, blurred, small = Quality(100, 0.05, 0), Quality(100, 0.001, 0), Quality(7, 0.05, 0)
+    found = gallery.identify(np.repeat(EMBEDDINGS[:1], 3, 0), qualities=[good, blurred, small])
+    assert [m.name for m in found] == ["Rhea", None, None]
+    assert [m.reason for m in found] == ["", "the face is blurred", "the face is too small (7 pixels of 12)"]
+    assert gallery.verify("Rhea", EMBEDDINGS[:1], qualities=[blurred])[0].name is None
+    with pytest.raises(OneShotError, match="1 qualities for 3 faces"):
+        gallery.identify(EMBEDDINGS, qualities=[good])
+
+
+def test_the_threshold_of_a_search_grows_with_the_gallery() -> None:
+    known = {"1e-2": 0.2, "1e-3": 0.28, "1e-4": 0.34}
+    assert threshold_for_search("1e-2", known, 1) == 0.2
+    assert threshold_for_search("1e-2", known, 10) == pytest.approx(0.28)
+    assert threshold_for_search("1e-2", known, 50) == pytest.approx(0.28 + 0.06 * np.log10(5))
+    assert threshold_for_search("1e-2", known, 1000) == pytest.approx(0.40)  # on beyond what was measured
+    assert threshold_for_search("1e-4", known, 10**15) > 1  # too many to name anybody
+    assert threshold_for_search("1e-3", {"1e-3": 0.3}, 100) == 0.3  # one rate tells no more
+
+
+def test_a_search_names_as_many_strangers_as_its_rate_says() -> None:
+    """Impostor cosines as of random vectors: those of single comparisons are exact, so must the search be."""
+    random = np.random.default_rng(0)
+    deviation = 1 / np.sqrt(64)
+    known = {f"1e-{n}": deviation * z for n, z in ((1, 1.2816), (2, 2.3263), (3, 3.0902), (4, 3.7190))}
+    for people in (10, 100):
+        best = np.max(random.normal(0, deviation, (20_000, people)), axis=1)
+        rate = float((best >= threshold_for_search("1e-2", known, people)).mean())
+        assert 0.005 < rate < 0.015

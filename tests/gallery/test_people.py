@@ -93,7 +93,7 @@ def test_who_is_renamed_keeps_id_and_place_for_everybody(again: Again, rhea: lis
 def test_two_who_are_one_are_merged(again: Again, rhea: list[Path]) -> None:
     gallery = again()
     gallery.enroll("Ada", rhea[:1], keep=True)
-    gallery.enroll("Rhea", rhea, keep=True)
+    gallery.enroll("Rhea", rhea, keep=True, force=True)
     gallery.update("Ada", metadata={"a": 1, "b": 1})
     gallery.update("Rhea", external_id="7", metadata={"b": 2})
     ada = gallery.people[0].id

@@ -23,7 +23,7 @@ from oneshot.media.sink import VideoSink
 from oneshot.media.video import frames
 
 SCRIPT = ROOT / "scripts" / "detect_verify.py"
-KEYS = {"frame", "time", "box", "score", "landmarks", "name", "similarity", "track"}
+KEYS = {"frame", "time", "box", "score", "landmarks", "name", "similarity", "margin", "reason", "track"}
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_without_anybody_enrolled_it_only_detects(
 ) -> None:
     code, out, _ = run("--video", "photo.png", "--json", "o.jsonl", "--out", "o.png")
     assert code == 0
-    assert [row[1:] for row in rows(out)] == [["unknown", "0:00.00", "0:00.00", "1", "-"]] * 2
+    assert [row[1:] for row in rows(out)] == [["unknown", "0:00.00", "0:00.00", "1", "-", "-"]] * 2
     lines = [json.loads(line) for line in (desk / "o.jsonl").read_text().splitlines()]
     assert [(line["name"], line["similarity"]) for line in lines] == [(None, None)] * 2
     assert (cv2.imread(str(desk / "o.png")) != cv2.imread(str(desk / "photo.png"))).any()

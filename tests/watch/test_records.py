@@ -22,6 +22,8 @@ def test_records_are_rows_of_plain_numbers() -> None:
         "landmarks": [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]],
         "name": "Ada",
         "similarity": 0.5,
+        "margin": None,
+        "reason": None,
     }
     assert [(r["name"], r["similarity"]) for r in records(frame, one, None)] == [(None, None)]
     assert records(frame, Faces.empty(), []) == []
