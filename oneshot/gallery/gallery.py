@@ -342,7 +342,7 @@ class Gallery:
             drop: go on without the photos that cannot be described anew. People without any are forgotten.
 
         Returns:
-            How many photos were described, and for each other one ("Ada: ada.jpg") the reason.
+            How many photos were described, and of each other one, by person and file, the reason.
 
         Raises:
             OneShotError: no such gallery, it cannot be saved, or without `drop` some photo cannot be
