@@ -80,7 +80,7 @@ def identify(photos: tuple[Path, ...], json_path: Path | None, top: int | None, 
             for column in ("name", "similarity", "margin", "left", "top", "width", "height"):
                 table.add_column(column, justify="left" if column == "name" else "right")
             if top:
-                table.add_column("candidates")
+                table.add_column("candidates", overflow="fold")
             for match, box in zip(matches, faces.boxes, strict=True):
                 similarity = f"{match.similarity:.2f}" if len(gallery) else "-"
                 margin = "-" if match.margin is None else f"{match.margin:.2f}"
