@@ -28,7 +28,7 @@ from oneshot.training.assign import Assignment, FaceTargets
 
 # The IoU term carries the box, smooth-L1 steadies it while boxes do not overlap yet. A landmark's error is a
 # fraction of the face and is averaged over points, hence the larger factor for gradients of equal size.
-DETECTION_WEIGHTS = {"box": 1.0, "iou": 2.0, "confidence": 1.0, "landmarks": 5.0, "direction": 0.5}
+DETECTION_WEIGHTS = {"box": 1.0, "iou": 2.0, "confidence": 1.0, "landmarks": 5.0, "direction": 1.0}
 IMITATION_WEIGHTS = {"confidence": 1.0, "box": 1.0, "landmarks": 2.0}
 
 LEAST_POINTS = 3
