@@ -149,6 +149,9 @@ def _pipelines(command: argparse.ArgumentParser, usual: str) -> argparse.Argumen
     )
     command.add_argument("--score", type=float, help="the detectors' threshold (each one's own)")
     command.add_argument(
+        "--any-roll", action="store_true", help="oneshot looks at each photo from all four sides"
+    )
+    command.add_argument(
         "--squeezefaceposenet", type=Path, metavar="FILE", help="the two-stage path's weights"
     )
     command.add_argument("--models", type=Path, help="folder of EdgeFace's weights (default: DATA/../models)")
@@ -344,6 +347,7 @@ def _built(
         threads=args.threads or 1,
         keep=keep,
         score=args.score,
+        any_roll=args.any_roll,
         weights=args.weights,
         squeezefaceposenet=args.squeezefaceposenet,
         peers=args.peers or references.PEERS,

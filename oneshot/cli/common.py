@@ -87,6 +87,12 @@ def _with_model(side: int | str) -> Callable[[F], F]:
             default=MIN_FACE,
             help=f"For --side auto: the smallest face that is wanted, in the picture's pixels ({MIN_FACE}).",
         ),
+        click.option(
+            "--any-roll",
+            is_flag=True,
+            help="Look at each picture from all four sides, for faces that lie or are upside down; it takes "
+            "four times as long.",
+        ),
         click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="CPU threads (all)."),
         click.option(
             "--providers",
@@ -147,7 +153,7 @@ with_threshold = options(
 
 def open_model(options: Mapping[str, Any], min_side: int | None = None) -> OneShot:
     """The network that the options of `with_model` name; other options are left alone."""
-    names = ("side", "min_face", "threads", "providers")
+    names = ("side", "min_face", "any_roll", "threads", "providers")
     return OneShot(options["weights"], min_side=min_side, **{name: options[name] for name in names})
 
 

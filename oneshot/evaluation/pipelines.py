@@ -36,6 +36,7 @@ class Settings:
     threads: int = 1
     keep: int | None = None
     score: float | None = None
+    any_roll: bool = False  # of oneshot
     weights: Path | None = None  # of oneshot; None: the shipped ones
     squeezefaceposenet: Path | None = None  # the two-stage path's; None: the shipped ones
     peers: Path = Path("peers")
@@ -169,7 +170,12 @@ def oneshot(settings: Settings, shipped: str | None = None) -> Pipeline:
     from oneshot.inference.predictor import OneShot
 
     cv2.setNumThreads(settings.threads)
-    network = OneShot(shipped or settings.weights, side=settings.side, threads=settings.threads)
+    network = OneShot(
+        shipped or settings.weights,
+        side=settings.side,
+        any_roll=settings.any_roll,
+        threads=settings.threads,
+    )
     network.score_threshold = settings.threshold(network.score_threshold)
     network.max_faces = settings.keep or network.max_faces
     return OnePass(network)

@@ -13,6 +13,7 @@ from oneshot.errors import OneShotError
 from oneshot.inference.backend import Backend, portable, weights_file
 from oneshot.inference.providers import Providers
 from oneshot.inference.tiles import LEAST_FACE, SIDE, TILE, Tile, auto_side, joined, tiles
+from oneshot.inference.turns import of_all_sides
 from oneshot.media.images import check_image, least_side, letterbox
 from oneshot.types import Faces, Image
 
@@ -39,6 +40,8 @@ class OneShot:
         side: pixels; a picture whose longest side is longer is scaled down to it. "auto" chooses it for each
             picture, so that faces of `min_face` are found, at a price that grows with its area.
         min_face: pixels of the picture; only for side="auto".
+        any_roll: look at each picture from all four sides, for faces that lie or are upside down: four times
+            the time.
         min_side: pixels; a picture whose longest side is shorter is scaled up to it. None is 256, or `side`
             where that is less.
         score_threshold: faces less certain than this are left out; None is the weights' own value.
@@ -68,6 +71,7 @@ class OneShot:
         *,
         side: int | Literal["auto"] = SIDE,
         min_face: int = MIN_FACE,
+        any_roll: bool = False,
         min_side: int | None = None,
         score_threshold: float | None = None,
         iou_threshold: float | None = None,
@@ -80,6 +84,7 @@ class OneShot:
         check_range("side", self.side, 32, 1 << 14)
         check_range("min_face", min_face, LEAST_FACE, 1 << 14)
         self.min_face = min_face if isinstance(side, str) else None
+        self.any_roll = any_roll
         self.min_side = least_side(min_side, self.side)
         check_range("min_side", self.min_side, 0, self.side)
         check_range("max_faces", max_faces, 1, 1 << 20)
@@ -95,6 +100,7 @@ class OneShot:
         self.settings: dict[str, Any] = {
             "side": side,
             "min_face": min_face,
+            "any_roll": any_roll,
             "min_side": min_side,
             "score_threshold": score_threshold,
             "iou_threshold": iou_threshold,
@@ -123,14 +129,23 @@ class OneShot:
             OneShotError: a picture is not such an array.
         """
         if isinstance(image, (list, tuple)):
-            return self._faces([check_image(one) for one in image], embed)
-        return self._faces([check_image(image)], embed)[0]
+            return self._of_sides([check_image(one) for one in image], embed)
+        return self._of_sides([check_image(image)], embed)[0]
 
     def side_for(self, image: Image) -> int:
         """The side that a picture is scaled to, if it is larger."""
         if self.min_face is None:
             return self.side
         return auto_side(image.shape[1], image.shape[0], self.min_face)
+
+    def _of_sides(self, images: Sequence[Image], embed: bool) -> list[Faces]:
+        if not self.any_roll:
+            return self._faces(images, embed)
+        views = self._faces([np.rot90(image, turns) for image in images for turns in range(4)], embed)
+        return [
+            of_all_sides(views[4 * i : 4 * i + 4], image.shape[1::-1], self.iou_threshold, self.max_faces)
+            for i, image in enumerate(images)
+        ]
 
     def _faces(self, images: Sequence[Image], embed: bool) -> list[Faces]:
         looks: list[tuple[Image, int]] = []
