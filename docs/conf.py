@@ -39,6 +39,7 @@ MENU = {
         "thresholds",
         "installing",
         "browser",
+        "serving",
         "mobile",
         "raspberry-pi",
         "training",

@@ -1,4 +1,4 @@
-"""The one exception and the one warning that users meet, and how a command says the first."""
+"""The exceptions and the one warning that users meet, and how a command says the first."""
 
 import functools
 import sys
@@ -10,6 +10,10 @@ P = ParamSpec("P")
 
 class OneShotError(Exception):
     """One clear sentence that names the file (or setting) at fault and the remedy; scripts exit with 2."""
+
+
+class StorageError(OneShotError):
+    """A gallery's place fails, whatever was asked of it: a full disk, a server that does not answer."""
 
 
 class OneShotWarning(UserWarning):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from oneshot import __version__
-from oneshot.cli import album, calibrate, gallery, people, recognise, watch
+from oneshot.cli import album, calibrate, gallery, people, recognise, serve, watch
 from oneshot.cli.command import run_command
 
 
@@ -28,6 +28,7 @@ def cli() -> None:
     oneshot verify Ada door.jpg         whether it is Ada: exit code 0 or 1
     oneshot watch party.mp4             who is in a video, and when
     oneshot index ~/Pictures            every face of a collection
+    oneshot serve                       the same over HTTP, with a page to try it
     """
 
 
@@ -50,6 +51,8 @@ for command in (
     album.find,
     album.cluster,
     watch.watch,
+    serve.serve,
+    serve.key,
 ):
     cli.add_command(command)
 

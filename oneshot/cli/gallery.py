@@ -73,7 +73,7 @@ def enroll(
     if (people is None) == (name is None):
         raise click.UsageError("want NAME and PHOTOS, or --people FOLDER")
     limits = None if everything else Limits()
-    how = {"keep": keep, "force": force}
+    how: dict[str, Any] = {"keep": keep, "force": force}
     failures, tried = [], 0
     with open_gallery(options, open_model(options), create=True) as gallery:
         if people is None:

@@ -19,7 +19,7 @@ from oneshot.gallery.enrolment import CANNOT_TELL, Enrolment, Shot, choose
 from oneshot.gallery.entries import Entry, Storage, Who
 from oneshot.gallery.folders import people_in
 from oneshot.gallery.milvus import MilvusStore, exists
-from oneshot.gallery.names import cleaned
+from oneshot.gallery.names import cleaned, new_id
 from oneshot.gallery.npz import read_npz, write_npz
 from oneshot.gallery.photos import Photo, chosen, described_anew, joined, photos_of, renamed
 from oneshot.gallery.quality import DEFAULT, Limits, Quality, too_poor
@@ -178,6 +178,8 @@ class Gallery:
         limits: Limits | None = None,
         keep: bool = False,
         force: bool = False,
+        external_id: str = "",
+        metadata: Mapping[str, Any] | None = None,
     ) -> Enrolment:
         """Add photos (files or BGR pictures) to a person, who may be new.
 
@@ -190,6 +192,7 @@ class Gallery:
                 other weights.
             force: take faces, too, that are enrolled under another name. Without it they are refused: all
                 that are as like another person as the strictest threshold measured asks.
+            external_id, metadata: of somebody who is new; see `update`.
 
         Returns:
             What was used, and what was left out why.
@@ -203,7 +206,8 @@ class Gallery:
         outcome = choose(name, photos, self.model, limits, known, others, keep)
         if not force and outcome.used:
             outcome = self._without_doubles(name, outcome, limits is None)
-        self._add(name, template, outcome.used)
+        who = Who(new_id(), name, cleaned(external_id), _as_json(name, metadata or {}))
+        self._add(name, template, outcome.used, who)
         return outcome
 
     def add(self, name: str, shots: Sequence[Shot]) -> int:
@@ -242,13 +246,13 @@ class Gallery:
             raise OneShotError(f"{name}: none of the photos can be enrolled ({reasons})")
         return Enrolment(used, left_out)
 
-    def _add(self, name: str, template: str, shots: Sequence[Shot]) -> None:
+    def _add(self, name: str, template: str, shots: Sequence[Shot], who: Who | None = None) -> None:
         now, model = time.time(), self._fingerprint
         entries = [
             Entry(name, template, s.photo, s.quality, model, now, s.file, s.path, s.box, s.crop)
             for s in shots
         ]
-        self._store.add(entries, np.array([s.embedding for s in shots], np.float32))
+        self._store.add(entries, np.array([s.embedding for s in shots], np.float32), [who] if who else ())
 
     def remove(self, name: str) -> int:
         """Forget a person (by name or id), and overwrite what the file held of them; gives how many photos.
@@ -369,6 +373,14 @@ class Gallery:
         """Who is enrolled with what, in the order of enrolment."""
         return list(self._everybody.values())
 
+    def person(self, name: str) -> Person:
+        """Somebody who is enrolled, by name or id.
+
+        Raises:
+            OneShotError: nobody is so called.
+        """
+        return self._everybody[self.known(name)]
+
     @property
     def templates(self) -> Floats:
         """(T, D) float32, L2-normalised, by person in the order of `names`."""
@@ -376,6 +388,10 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self._everybody)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether somebody is so called, by name, id or external id."""
+        return bool(self._called(name))
 
     def threshold(self, far: str | float = FAR, thresholds: Mapping[str, float] | None = None) -> float:
         """The least cosine at which a search of this gallery names one stranger in 1 / far.
@@ -547,13 +563,18 @@ class Gallery:
         Raises:
             OneShotError: nobody is so called.
         """
-        text = cleaned(name)
-        if text and not self._store.holds(self._fingerprint, text):
-            called = [p.name for p in self._everybody.values() if text in (p.id, p.external_id)]
-            text = called[0] if len(called) == 1 else ""
-        if not text:
+        found = self._called(name)
+        if not found:
             raise self._nobody(cleaned(name))
-        return text
+        return found
+
+    def _called(self, name: str) -> str:
+        """The name of somebody by name, id or external id; "" where nobody, or several, are so called."""
+        text = cleaned(name)
+        if not text or self._store.holds(self._fingerprint, text):
+            return text
+        called = [p.name for p in self._everybody.values() if text in (p.id, p.external_id)]
+        return called[0] if len(called) == 1 else ""
 
     def _nobody(self, name: str) -> OneShotError:
         known = ", ".join(self.names[:10]) or "nobody yet"

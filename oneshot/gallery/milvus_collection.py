@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from oneshot import extras
-from oneshot.errors import OneShotError
+from oneshot.errors import OneShotError, StorageError
 from oneshot.types import Floats
 
 NAME = "oneshot_gallery"
@@ -220,7 +220,7 @@ class MilvusCollection:
                 why = "the server has no such database; create it first"
             else:
                 why = f"Milvus refuses ({text}); see its log"
-            raise OneShotError(f"{self.place}: {why}") from error
+            raise StorageError(f"{self.place}: {why}") from error
 
 
 def _level(quick: bool) -> Row:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oneshot.errors import OneShotError, OneShotWarning
+from oneshot.errors import OneShotError, OneShotWarning, StorageError
 from oneshot.gallery.cipher import SALT_BYTES, Cipher
 from oneshot.gallery.entries import Entry, State, Templates, Who, check_model, facts_from, taken, who_from
 from oneshot.gallery.names import cleaned, new_id, old_id
@@ -447,10 +447,10 @@ class Store:
                 why = f"cannot be used ({text}); check the disk"
             else:
                 raise self._damaged() from error
-            raise OneShotError(f"{self.path}: {why}") from error
+            raise StorageError(f"{self.path}: {why}") from error
 
-    def _damaged(self) -> OneShotError:
-        return OneShotError(f"{self.path}: not a gallery, or a damaged one; fetch a backup, or enroll again")
+    def _damaged(self) -> StorageError:
+        return StorageError(f"{self.path}: not a gallery, or a damaged one; fetch a backup, or enroll again")
 
 
 def _closed(error: sqlite3.Error) -> bool:

@@ -44,14 +44,15 @@ class _DamageError(Exception):
     """The bytes are no whole picture."""
 
 
-def decode(data: bytes, name: str) -> Image:
+def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image:
     """An upright (H, W, 3) BGR uint8 picture.
 
     Args:
         name: what to call it in messages.
+        max_pixels: more are refused before they are decoded.
 
     Raises:
-        OneShotError: not a picture, a damaged one, one of over MAX_PIXELS, or a package is missing for it.
+        OneShotError: not a picture, a damaged one, one of over max_pixels, or a package is missing for it.
     """
     kind = kind_of(data[:HEAD])
     if kind == "tiff" and raw_tiff(data):
@@ -63,14 +64,14 @@ def decode(data: bytes, name: str) -> Image:
             size = header_size(data)
             if size is None or min(size) < 1:  # then nobody knows how much memory it would take
                 raise _DamageError
-            _check_size(size, name)
-        return _upright(kind, data, name)
+            _check_size(size, name, max_pixels)
+        return _upright(kind, data, name, max_pixels)
     except _DamageError:
         raise OneShotError(f"{name}: {DAMAGED}") from None
 
 
-def _upright(kind: str, data: bytes, name: str) -> Image:
-    by_kind: dict[str, Callable[[bytes, str], Image]] = {
+def _upright(kind: str, data: bytes, name: str, max_pixels: int) -> Image:
+    by_kind: dict[str, Callable[[bytes, str, int], Image]] = {
         "jpeg": _jpeg,
         "heif": _heif,
         "raw": _raw,
@@ -78,17 +79,17 @@ def _upright(kind: str, data: bytes, name: str) -> Image:
         "webp": _pillow,  # OpenCV 4.9 nothing of this one's, and GIF it cannot read
         "gif": _pillow,
     }
-    return by_kind.get(kind, _opencv)(data, name)
+    return by_kind.get(kind, _opencv)(data, name, max_pixels)
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
+def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
         raise OneShotError(
-            f"{name}: {size[0]}x{size[1]} pixels are more than {MAX_PIXELS:,}; make it smaller first"
+            f"{name}: {size[0]}x{size[1]} pixels are more than {max_pixels:,}; make it smaller first"
         )
 
 
-def _opencv(data: bytes, name: str) -> Image:
+def _opencv(data: bytes, name: str, max_pixels: int) -> Image:
     if cut_short(data):
         raise _DamageError
     try:
@@ -100,27 +101,27 @@ def _opencv(data: bytes, name: str) -> Image:
     return np.asarray(image, np.uint8)
 
 
-def _pillow(data: bytes, name: str) -> Image:
+def _pillow(data: bytes, name: str, max_pixels: int) -> Image:
     """By Pillow, which turns pictures as EXIF, or AVIF's and HEIF's own boxes, say."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures it warns; here they have a limit
             with Pillow.open(io.BytesIO(data)) as picture:
-                _check_size(picture.size, name)
+                _check_size(picture.size, name, max_pixels)
                 pixels = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     except (OSError, ValueError, SyntaxError, EOFError, LookupError, RuntimeError, struct.error, TypeError):
         raise _DamageError from None
     return np.ascontiguousarray(pixels[..., ::-1])
 
 
-def _jpeg(data: bytes, name: str) -> Image:
+def _jpeg(data: bytes, name: str, max_pixels: int) -> Image:
     """By libjpeg-turbo's own interface, which tells whether anything was damaged; OpenCV keeps that back."""
     data += b"\xff\xd9"  # viewers show what lacks no more than this, and so does this
     if cut_short(data):  # it ends within its header
         raise _DamageError
     try:
         if "CMYK" in (colours := simplejpeg.decode_jpeg_header(data)[2]) or "YCCK" in colours:
-            return _opencv(data, name)
+            return _opencv(data, name, max_pixels)
         try:
             return _turned(simplejpeg.decode_jpeg(data, "BGR", strict=True), data)
         except ValueError as error:
@@ -148,16 +149,16 @@ def _turned(image: Image, data: bytes) -> Image:
     return image if turn is None else np.ascontiguousarray(turn(image))
 
 
-def _heif(data: bytes, name: str) -> Image:
+def _heif(data: bytes, name: str, max_pixels: int) -> Image:
     extras.load(PACKAGES["heif"], f"{name}: a HEIC photo", "formats").register_heif_opener()
-    return _pillow(data, name)
+    return _pillow(data, name, max_pixels)
 
 
-def _raw(data: bytes, name: str) -> Image:
+def _raw(data: bytes, name: str, max_pixels: int) -> Image:
     rawpy = extras.load(PACKAGES["raw"], f"{name}: a raw photo", "formats")
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
-            _check_size((raw.sizes.width, raw.sizes.height), name)
+            _check_size((raw.sizes.width, raw.sizes.height), name, max_pixels)
             pixels = raw.postprocess(use_camera_wb=True, output_bps=8)
     except (rawpy.LibRawError, ValueError, OSError):
         raise _DamageError from None

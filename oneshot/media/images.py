@@ -28,7 +28,7 @@ Readable = Path | str | bytes | BinaryIO
 """Where a picture may come from."""
 
 
-def read_image(source: Readable) -> Image:
+def read_image(source: Readable, max_pixels: int = MAX_PIXELS) -> Image:
     """A picture as (H, W, 3) BGR uint8, turned upright by its EXIF note.
 
     Grey pictures are repeated over the channels, 16-bit ones scaled to 8, transparency dropped. What kind it
@@ -36,9 +36,10 @@ def read_image(source: Readable) -> Image:
 
     Args:
         source: a file's name, its bytes, or a file open for reading bytes.
+        max_pixels: more are refused before they are decoded.
 
     Raises:
-        OneShotError: no such file, an empty one, not a picture, a damaged one, or one of over MAX_PIXELS. Of
+        OneShotError: no such file, an empty one, not a picture, a damaged one, or one of over max_pixels. Of
             a JPEG that is mostly whole the rest is grey, and a OneShotWarning says so.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -53,7 +54,7 @@ def read_image(source: Readable) -> Image:
         raise OneShotError(f"want a picture's file name, bytes or open file, got {type(source).__name__}")
     if not data:
         raise OneShotError(f"{name}: the file is empty; fetch it again")
-    return decode(data, name)
+    return decode(data, name, max_pixels)
 
 
 def _read(source: Path | str) -> bytes:
