@@ -101,7 +101,8 @@ def test_two_files_find_the_same_faces(
     moved = np.abs(got.landmarks - expected.landmarks).max((1, 2))
     assert (moved <= np.where(doubtful, 2 * pixels, pixels)).all()
     similarity = (got.embeddings * expected.embeddings).sum(1)
-    assert (similarity >= np.where(doubtful, 0.99, cosine)).all()
+    nobody = ~got.embeddings.any(1) & ~expected.embeddings.any(1)  # which way up they are cannot be told
+    assert (nobody | (similarity >= np.where(doubtful, 0.99, cosine))).all() and not nobody[expected.scores > 0.5].any()
 
 
 @pytest.fixture(scope="module")
