@@ -1,6 +1,6 @@
 """What a picture is found to hold: faces as a struct of arrays, and who each of them is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -57,6 +57,16 @@ class Faces:
     def empty(cls, dim: int = 1000) -> "Faces":
         """No faces, with embeddings of `dim` numbers."""
         return cls(np.empty((0, 4)), np.empty(0), np.empty((0, 5, 2)), np.empty((0, dim)))  # type: ignore[arg-type]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Faces]") -> "Faces":
+        """The faces of all parts, at least one, in that order."""
+        names = ("boxes", "scores", "landmarks", "embeddings")
+        return cls(*(np.concatenate([getattr(faces, name) for faces in parts]) for name in names))
+
+    def best(self, most: int) -> "Faces":
+        """At most so many, the best-scored ones first."""
+        return self[np.argsort(-self.scores, kind="stable")[:most]]
 
     def __len__(self) -> int:
         return len(self.scores)

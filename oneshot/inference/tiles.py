@@ -95,6 +95,4 @@ def joined(whole: Faces, parts: Sequence[tuple[Tile, Faces]], size: tuple[int, i
         found.append(moved[kept])
     taken = np.concatenate([faces.boxes for faces in found])
     found.append(whole[(iou(whole.boxes, taken) < SAME).all(1)])
-    names = ("boxes", "scores", "landmarks", "embeddings")
-    everything = Faces(*(np.concatenate([getattr(faces, name) for faces in found]) for name in names))
-    return everything[np.argsort(-everything.scores, kind="stable")[:most]]
+    return Faces.joined(found).best(most)

@@ -36,17 +36,14 @@ def of_all_sides(views: Sequence[Faces], size: tuple[int, int], overlap: float, 
         size: the picture's width and height.
         overlap: intersection over union of two boxes of one face. most: faces.
     """
-    backs = [turned_back(faces, turns, size) for turns, faces in enumerate(views)]
-    names = ("boxes", "scores", "landmarks", "embeddings")
-    every = Faces(*(np.concatenate([getattr(faces, name) for faces in backs]) for name in names))
+    every = Faces.joined([turned_back(faces, turns, size) for turns, faces in enumerate(views)])
     order = np.lexsort((-every.scores, ~np.concatenate([_read_well(faces) for faces in views])))
     same = iou(every.boxes, every.boxes) > overlap
     kept: list[int] = []
     for row in order:
         if not same[row, kept].any():
             kept.append(int(row))
-    chosen = every[np.array(kept, int)]
-    return chosen[np.argsort(-chosen.scores, kind="stable")[:most]]
+    return every[kept].best(most)
 
 
 def _read_well(faces: Faces) -> NDArray[np.bool_]:
