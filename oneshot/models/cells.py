@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.ops import nms
 
 from oneshot.models.boxcode import (
@@ -14,7 +15,7 @@ from oneshot.models.boxcode import (
     flatten_levels,
     level_sizes,
 )
-from oneshot.models.direction import DECIDED, unit, vector_of
+from oneshot.models.direction import DECIDED, vector_of
 from oneshot.models.head import OUTPUTS
 
 
@@ -48,7 +49,8 @@ def coarse_landmarks(raw: Tensor, points: Tensor, strides: Tensor) -> Tensor:
     if raw.shape[1] == OUTPUTS:
         return decode_landmarks(raw[:, 5:], points, strides)
     boxes = decode_boxes(raw[:, :4], points, strides)
-    return decode_upright_landmarks(raw[:, 5:OUTPUTS], boxes, unit(vector_of(raw[:, OUTPUTS:])))
+    direction = F.normalize(vector_of(raw[:, OUTPUTS:]), eps=1e-6)
+    return decode_upright_landmarks(raw[:, 5:OUTPUTS], boxes, direction)
 
 
 def decided(raw: Tensor) -> Tensor:

@@ -9,24 +9,17 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 DIRECTIONS = 8
 DECIDED = 0.75
 """Least length of a decided direction's vector. Two neighbours alike give 0.92, opposite ones 0."""
-
-AGREES = math.cos(math.radians(30))
-"""Cosine of the most that a direction may be off to be near enough for the landmarks' corrections."""
 
 
 def vector_of(logits: Tensor) -> Tensor:
     """The mean direction (…, 2) of logits (…, DIRECTIONS); shorter than 1 where they are in doubt."""
     angle = torch.arange(DIRECTIONS, device=logits.device) * (2 * math.pi / DIRECTIONS)
     return logits.float().softmax(-1) @ torch.stack((angle.cos(), angle.sin()), 1)
-
-
-def unit(vector: Tensor) -> Tensor:
-    """Vectors (…, 2) at length 1."""
-    return vector / vector.norm(dim=-1, keepdim=True).clamp(min=1e-6)
 
 
 def classes_of(direction: Tensor) -> Tensor:
@@ -48,4 +41,4 @@ def direction_of(landmarks: Tensor, counts: Tensor, template: Tensor) -> Tensor:
     v = template - (share @ template).unsqueeze(1)
     along = (share * (u * v).sum(2)).sum(1)
     across = (share * (v[..., 0] * u[..., 1] - v[..., 1] * u[..., 0])).sum(1)
-    return unit(torch.stack((along, across), 1))
+    return F.normalize(torch.stack((along, across), 1), eps=1e-6)

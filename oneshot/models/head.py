@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from oneshot.models.backbone import Maps
 from oneshot.models.boxcode import FACE_UNIT
 from oneshot.models.direction import DIRECTIONS
-from oneshot.models.sampling import Grid
+from oneshot.models.sampling import TEMPLATE
 
 OUTPUTS = 15
 """A cell's channels: 0-3 box code, 4 confidence logit, 5-14 landmarks (x, y).
@@ -73,6 +73,6 @@ class DetectionHead(nn.Module):
 
 def template_code() -> Tensor:
     """The code (10,) of landmarks that lie in an upright face as the template's do."""
-    offset = Grid(1).landmarks - Grid(1).landmarks.mean(0)
+    offset = TEMPLATE - TEMPLATE.mean(0)
     spread = offset.square().sum(1).mean().sqrt()
     return (offset / (BOX_SIDE * spread * FACE_UNIT)).flatten()

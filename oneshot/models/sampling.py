@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from oneshot.geometry import ARCFACE_TEMPLATE, TEMPLATE_SIDE
 
 CELL_SHIFT = -0.5
+TEMPLATE = torch.from_numpy(ARCFACE_TEMPLATE.copy())
+"""The template's landmarks (5, 2), template pixels."""
 
 
 def template_to_image(landmarks: Tensor, template: Tensor) -> Tensor:
@@ -199,7 +201,7 @@ class Grid(nn.Module):
     def __init__(self, cells: int, reach: float = 1.0, parts: int = 1):
         super().__init__()
         self.cells = cells
-        self.register_buffer("landmarks", torch.from_numpy(ARCFACE_TEMPLATE.copy()), persistent=False)
+        self.register_buffer("landmarks", TEMPLATE.clone(), persistent=False)
         points = parts_of_cells(grid_points(cells * parts, reach), parts)
         self.register_buffer("points", points, persistent=False)
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from oneshot.models.boxcode import STRIDES, anchor_points
+from oneshot.models.boxcode import STRIDES, anchor_points, box_side
 
 # sqrt(width · height) in input pixels that each level learns; faces in an overlap belong to both levels
 LEVEL_RANGES = ((0.0, 40.0), (32.0, 112.0), (96.0, float("inf")))
@@ -67,7 +67,7 @@ def assign(
 
     Padding is dropped first: all faces of the batch are rows of one (N, cells) table, whatever their picture.
     """
-    size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1).sqrt()
+    size = box_side(boxes)
     unseen = valid & (size < MIN_FACE)
     picture, column = torch.nonzero(valid & ~unseen, as_tuple=True)
     box, size = boxes[picture, column], size[picture, column]

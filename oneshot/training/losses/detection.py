@@ -23,7 +23,7 @@ from oneshot.models.boxcode import (
 )
 from oneshot.models.direction import classes_of, direction_of
 from oneshot.models.head import OUTPUTS
-from oneshot.models.sampling import Grid
+from oneshot.models.sampling import TEMPLATE
 from oneshot.training.assign import Assignment, FaceTargets
 
 # The IoU term carries the box, smooth-L1 steadies it while boxes do not overlap yet. A landmark's error is a
@@ -81,10 +81,11 @@ def detection_losses(
             landmarks = decode_landmarks(positive[:, 5:], points, strides)
         else:
             known = known * ((known > 0).sum(1, keepdim=True) >= LEAST_POINTS)
-            direction = direction_of(true_landmarks, known, Grid(1).landmarks.to(known.device))
+            direction = direction_of(true_landmarks, known, TEMPLATE.to(known.device))
             landmarks = decode_upright_landmarks(positive[:, 5:OUTPUTS], box.detach(), direction)
             says = F.cross_entropy(positive[:, OUTPUTS:], classes_of(direction), reduction="none")
-            more["direction"] = (says * known.mean(1)).sum() / known.mean(1).sum().clamp(min=1)
+            counts = known.mean(1)
+            more["direction"] = (says * counts).sum() / counts.sum().clamp(min=1)
         return {
             **more,
             "box": box_loss / count,

@@ -1,11 +1,13 @@
 """The corrections of scenes' landmarks, from where the head puts them."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from oneshot.models.boxcode import anchor_points, box_side, flatten_levels
 from oneshot.models.cells import coarse_landmarks
-from oneshot.models.direction import AGREES, direction_of
+from oneshot.models.direction import direction_of
 from oneshot.models.network import OneShotNet
 from oneshot.models.sampling import SampledMap
 from oneshot.training.assign import Assignment, FaceTargets
@@ -14,6 +16,9 @@ from oneshot.training.losses.identity import landmark_loss
 
 COARSE_NOISE = (0.2, 0.18)
 """Largest noise of a point and of all five together that the refinement learns to take back."""
+
+AGREES = math.cos(math.radians(30))
+"""Cosine of the most that a direction may be off for corrections to start from the head's landmarks."""
 
 SMALLEST = 10.0
 """Pixels: the square root of a face's box, below which its landmarks are not corrected in training."""

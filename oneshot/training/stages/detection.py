@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from oneshot.models.backbone import Maps
-from oneshot.models.boxcode import level_sizes
+from oneshot.models.boxcode import box_side, level_sizes
 from oneshot.models.network import OneShotNet
 from oneshot.models.weights import load_network
 from oneshot.training.assign import Assignment, FaceTargets, assign
@@ -152,6 +152,5 @@ def frontal(targets: FaceTargets) -> Tensor:
     A head that was taught on such faces teaches nothing of others.
     """
     across = targets.landmarks[:, :, 1, 0] - targets.landmarks[:, :, 0, 0]
-    size = (targets.boxes[..., 2:] - targets.boxes[..., :2]).prod(-1).sqrt()
     known = targets.valid & (targets.landmark_valid[:, :, :2] > 0).all(2)
-    return ~(known & (across < APART * size)).any(1)
+    return ~(known & (across < APART * box_side(targets.boxes))).any(1)
