@@ -21,7 +21,7 @@ from rich.progress import track
 from rich.table import Table
 
 from oneshot.errors import OneShotError, explained
-from oneshot.evaluation import accuracy, pipelines, plots, references, timing
+from oneshot.evaluation import accuracy, pipelines, plots, timing
 from oneshot.evaluation.verification import cosine
 from oneshot.files import check_writable, write_json
 
@@ -72,9 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="folder with lfw.tar (default: two photos out of wheels)")
     parser.add_argument("--weights", type=Path, help="oneshot's: a file, or a shipped network (oneshot)")
     parser.add_argument(
-        "--peers", type=Path, help="folder of get_peers.py's files (default: where they are found)"
+        "--peers", type=Path, default=pipelines.PEERS, help="folder of get_peers.py's files (peers)"
     )
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of EdgeFace's weights")
+    parser.add_argument("--models", type=Path, default=pipelines.MODELS, help="folder of EdgeFace's weights")
     parser.add_argument(
         "--squeezefaceposenet", type=Path, metavar="FILE", help="the two-stage path's weights"
     )
@@ -114,7 +114,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
             keep=work.faces if args.exact else None,
             weights=args.weights,
             squeezefaceposenet=args.squeezefaceposenet,
-            peers=args.peers or references.PEERS,
+            peers=args.peers,
             models=args.models,
         )
         built, missing = pipelines.build(args.pipelines, settings)

@@ -118,7 +118,9 @@ def _common(command: argparse.ArgumentParser, side: int = 640, every: int = 1) -
     command.add_argument(
         "--every", type=_positive, default=every, help=f"only every N-th pair or photo ({every})"
     )
-    command.add_argument("--peers", type=Path, help="folder of get_peers.py's files")
+    command.add_argument(
+        "--peers", type=Path, default=pipelines.PEERS, help="folder of get_peers.py's files (peers)"
+    )
     return command
 
 
@@ -214,11 +216,12 @@ def run_detection(args: argparse.Namespace) -> dict[str, Any]:
 
 def _detector(args: argparse.Namespace) -> tuple[Callable[[Image], Detected], float]:
     """The detector with scores from LOW_SCORE up, and the threshold at which it is used."""
-    folder = args.peers or references.PEERS
     if args.detector == "yunet":
-        return detectors.Yunet(folder, args.side, args.min_side, detection.LOW_SCORE), 0.9
+        return detectors.Yunet(args.peers, args.side, args.min_side, detection.LOW_SCORE), 0.9
     if args.detector == "scrfd500m":
-        return detectors.Scrfd(folder, args.side, args.min_side, detection.LOW_SCORE, args.threads or 1), 0.5
+        return detectors.Scrfd(
+            args.peers, args.side, args.min_side, detection.LOW_SCORE, args.threads or 1
+        ), 0.5
     if args.detector == "mtcnn":
         return Mtcnn(args.side, args.min_side, detection.LOW_SCORE, args.threads), SCORE_THRESHOLD
     settings = {"side": args.side, "min_side": args.min_side, "threads": args.threads}
@@ -350,7 +353,7 @@ def _built(
         any_roll=args.any_roll,
         weights=args.weights,
         squeezefaceposenet=args.squeezefaceposenet,
-        peers=args.peers or references.PEERS,
+        peers=args.peers,
         models=args.models or args.data / ".." / "models",
     )
     built, absent = pipelines.build(args.pipelines, settings)

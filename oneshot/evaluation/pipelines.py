@@ -19,6 +19,9 @@ from oneshot.evaluation.peers.detectors import Scrfd, Yunet
 from oneshot.evaluation.peers.recognisers import EdgeFace, MobileFaceNet, SFace, aligned_crops
 from oneshot.types import Detected, Faces, Image, Model
 
+PEERS, MODELS = Path("peers"), Path("models")
+"""Where peers' files and EdgeFace's weights lie, unless told otherwise."""
+
 LOW_SCORE = 0.1
 """Where `keep` asks for a number of faces, they are taken from this score up."""
 
@@ -39,8 +42,8 @@ class Settings:
     any_roll: bool = False  # of oneshot
     weights: Path | None = None  # of oneshot; None: the shipped ones
     squeezefaceposenet: Path | None = None  # the two-stage path's; None: the shipped ones
-    peers: Path = Path("peers")
-    models: Path = Path("models")
+    peers: Path = PEERS
+    models: Path = MODELS
 
     def threshold(self, usual: float, low: float = LOW_SCORE) -> float:
         """The score from which a detector takes faces: `usual` is its default, `low` finds many."""

@@ -19,11 +19,8 @@ from oneshot.inference.crop import aligned_crop
 from oneshot.media.images import least_side, letterbox
 from oneshot.types import Image
 
-PEERS = Path("peers")
-"""Where peers' files lie, unless told otherwise."""
 
-
-def given_landmarks(peers: Path | None, threads: int) -> Callable[[Image], Floats]:
+def given_landmarks(peers: Path, threads: int) -> Callable[[Image], Floats]:
     """SCRFD-500M's landmarks of a photo's most central face, (5, 2).
 
     At side 480 it misses none of the photos of LFW's pairs (at their own 250 and at 320, one).
@@ -32,9 +29,9 @@ def given_landmarks(peers: Path | None, threads: int) -> Callable[[Image], Float
     return lambda photo: central_landmarks(detector, photo)
 
 
-def scrfd(peers: Path | None, threads: int) -> Scrfd:
+def scrfd(peers: Path, threads: int) -> Scrfd:
     """SCRFD-500M as given landmarks are made with it."""
-    return Scrfd(peers or PEERS, side=480, min_side=480, threads=threads)
+    return Scrfd(peers, side=480, min_side=480, threads=threads)
 
 
 def student(weights: Path, side: int, min_side: int | None, threads: int) -> Aligned:
