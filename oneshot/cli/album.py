@@ -30,7 +30,8 @@ from oneshot.cli.common import (
     with_model_for_photos,
     with_threshold,
 )
-from oneshot.cli.recognise import nobody, one_face
+from oneshot.cli.recognise import one_face
+from oneshot.gallery.one_face import nobody
 from oneshot.geometry import described
 from oneshot.media.search import summary
 from oneshot.watch.sheet import clock

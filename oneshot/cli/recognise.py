@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from oneshot import Faces, OneShot, OneShotError, read_image
+from oneshot import Faces, OneShot, read_image
 from oneshot.cli.common import (
     ERR,
     FILE,
@@ -24,12 +24,10 @@ from oneshot.cli.common import (
     with_threshold,
 )
 from oneshot.files import is_stdout, write_json, writing
-from oneshot.gallery.enrolment import CANNOT_TELL
-from oneshot.gallery.quality import assess_all, too_poor
+from oneshot.gallery.one_face import NO_FACE, single, untold
+from oneshot.gallery.quality import assess_all
 from oneshot.gallery.thresholds import FAR
-from oneshot.geometry import described
-from oneshot.types import Frame
-from oneshot.watch.records import records
+from oneshot.watch.records import face_record, match_record
 
 CANNOT = 3
 """The exit code where nobody can tell."""
@@ -58,7 +56,7 @@ def identify(photos: tuple[Path, ...], json_path: Path | None, top: int | None, 
         gallery = stack.enter_context(open_gallery(options, model))
         threshold = threshold_from(options, model, gallery)
         lines = stack.enter_context(writing(json_path)) if json_path else None
-        for number, photo in enumerate(photos):
+        for photo in photos:
             image = read_image(photo)
             faces = model(image)
             qualities = assess_all(image, faces, model.side_for(image))
@@ -66,11 +64,8 @@ def identify(photos: tuple[Path, ...], json_path: Path | None, top: int | None, 
                 faces.embeddings, threshold, top=top or 0, one_photo=True, qualities=qualities
             )
             if lines:
-                for record, match in zip(
-                    records(Frame(number, 0.0, image), faces, matches), matches, strict=True
-                ):
-                    del record["frame"], record["time"]
-                    record["threshold"] = round(threshold, 4)
+                for i, match in enumerate(matches):
+                    record = face_record(faces, i) | match_record(match) | {"threshold": round(threshold, 4)}
                     if top:
                         record["candidates"] = [
                             {"name": c.name, "similarity": round(c.similarity, 4)} for c in match.candidates
@@ -88,7 +83,7 @@ def identify(photos: tuple[Path, ...], json_path: Path | None, top: int | None, 
                 others = ["\n".join(f"{c.name} {c.similarity:.2f}" for c in match.candidates)] if top else []
                 name = match.name or ("cannot tell" if match.reason else "unknown")
                 table.add_row(name, similarity, margin, *(f"{v:.0f}" for v in place), *others)
-            say.print(table if len(faces) else f"{photo}: no face found", soft_wrap=not len(faces))
+            say.print(table if len(faces) else f"{photo}: {NO_FACE}", soft_wrap=not len(faces))
             for reason in dict.fromkeys(match.reason for match in matches if match.reason):
                 ERR.print(f"{photo}: {reason}", soft_wrap=True)
         ERR.print(explained(threshold, options, gallery))
@@ -163,10 +158,8 @@ def _one_look(model: OneShot, photo: Path) -> tuple[Faces, str]:
         OneShotError: there are several, or the photo cannot be read.
     """
     image = read_image(photo)
-    faces = _single(photo, model(image))
-    if not len(faces):
-        return faces, ""
-    return faces, nobody(faces) or too_poor(assess_all(image, faces, model.side_for(image))[0])
+    faces = single(str(photo), model(image))
+    return faces, untold(faces, assess_all(image, faces, model.side_for(image)))
 
 
 @dataclass
@@ -192,7 +185,7 @@ class _Answer:
 
     def no_face(self, photo: Path) -> int:
         """No face is never a match."""
-        return self._say(f"{photo}: no face found, and so no match", False, "no face found")
+        return self._say(f"{photo}: {NO_FACE}, and so no match", False, NO_FACE)
 
     def _say(self, text: str, same: bool | None, reason: str) -> int:
         (ERR if is_stdout(self.json_path) else OUT).print(text, soft_wrap=True)
@@ -210,17 +203,4 @@ def one_face(model: OneShot, photo: Path) -> Faces:
     Raises:
         OneShotError: there are several, or the photo cannot be read.
     """
-    return _single(photo, model(read_image(photo)))
-
-
-def _single(photo: Path, faces: Faces) -> Faces:
-    if len(faces) > 1:
-        raise OneShotError(f"{photo}: {len(faces)} faces found where one is wanted; crop it to the one meant")
-    return faces
-
-
-def nobody(faces: Faces) -> str:
-    """Why what `one_face` found cannot be compared with anybody; "" if it can."""
-    if not len(faces):
-        return "no face found"
-    return "" if described(faces.embeddings[0]) else CANNOT_TELL
+    return single(str(photo), model(read_image(photo)))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from oneshot.gallery.gallery import Gallery, Person
 from oneshot.gallery.photos import Photo
 from oneshot.types import Candidate, Faces, Match
+from oneshot.watch.records import face_record, rounded
 
 FACE = {
     "box": [102.31, 54.8, 214.07, 201.55],
@@ -248,19 +249,10 @@ class Status(BaseModel):
     status: str
 
 
-def found(faces: Faces, index: int) -> dict[str, Any]:
-    """The fields of `FoundFace` of one of the faces."""
-    return {
-        "box": [round(v, 2) for v in faces.boxes[index].tolist()],
-        "score": round(float(faces.scores[index]), 4),
-        "landmarks": [[round(v, 2) for v in point] for point in faces.landmarks[index].tolist()],
-    }
-
-
 def named(faces: Faces, index: int, match: Match, gallery: Gallery) -> NamedFace:
     """One of the faces, and who it is."""
     return NamedFace(
-        **found(faces, index),
+        **face_record(faces, index),
         person=gallery.person(match.name).id if match.name else None,
         name=match.name,
         similarity=similarity_of(match),
@@ -297,11 +289,6 @@ def photographed(photo: Photo) -> EnrolledPhoto:
         quality=round(photo.quality, 4),
         similarity=rounded(photo.similarity),
     )
-
-
-def rounded(value: float | None) -> float | None:
-    """To four digits."""
-    return None if value is None else round(value, 4)
 
 
 def similarity_of(match: Match) -> float | None:

@@ -4,11 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from oneshot.gallery.enrolment import CANNOT_TELL
 from oneshot.gallery.gallery import Gallery
-from oneshot.gallery.quality import too_poor
+from oneshot.gallery.one_face import NO_FACE, single, untold
 from oneshot.gallery.thresholds import FAR, threshold_at
-from oneshot.geometry import described
 from oneshot.serve.problems import Problem, responses
 from oneshot.serve.routes.access import REFUSED, Reader
 from oneshot.serve.routes.bodies import pictures
@@ -20,13 +18,12 @@ from oneshot.serve.schemas import (
     IdentifiedPicture,
     Searched,
     Verdict,
-    found,
     named,
-    rounded,
     similarity_of,
     whom,
 )
 from oneshot.serve.service import Look, Service, Shared
+from oneshot.watch.records import face_record, rounded
 
 router = APIRouter(
     prefix="/v1", tags=["faces"], dependencies=[Reader], responses=REFUSED | responses(415, 422)
@@ -36,7 +33,6 @@ Far = Annotated[
     float | None, Query(gt=0, lt=1, description=f"False accept rate that sets the threshold ({FAR}).")
 ]
 Threshold = Annotated[float | None, Query(ge=-1, le=1, description="Least cosine; overrides far.")]
-NO_FACE = "no face found"
 
 
 @router.post("/detect", openapi_extra=pictures("one or several pictures"))
@@ -91,7 +87,7 @@ async def verify(request: Request, service: Shared, far: Far = None, threshold: 
         why = await _reason(service, look)
 
         def ask(gallery: Gallery) -> Verdict:
-            least = threshold_at(far or FAR, service.model.thresholds) if threshold is None else threshold
+            least = _least(service, far, threshold)
             if person not in gallery:
                 raise Problem(404, "person: is not enrolled; GET /v1/people lists who is")
             matches = gallery.verify(person, look.faces.embeddings, least)
@@ -109,7 +105,7 @@ async def compare(request: Request, service: Shared, far: Far = None, threshold:
     form = await service.form(request)
     if len(form.pictures) != 2:
         raise Problem(422, f"want two pictures to compare, got {len(form.pictures)}")
-    least = threshold_at(far or FAR, service.model.thresholds) if threshold is None else threshold
+    least = _least(service, far, threshold)
     async with service.looks(form) as looks:
         first, second = (_single([look]) for look in looks)
         if not len(first.faces) or not len(second.faces):
@@ -144,7 +140,7 @@ async def search(
 def _detected(look: Look, embeddings: bool) -> DetectedPicture:
     faces = [
         DescribedFace(
-            **found(look.faces, i), embedding=look.faces.embeddings[i].tolist() if embeddings else None
+            **face_record(look.faces, i), embedding=look.faces.embeddings[i].tolist() if embeddings else None
         )
         for i in range(len(look.faces))
     ]
@@ -155,25 +151,22 @@ def _single(looks: list[Look]) -> Look:
     """The look at one picture of one face at most.
 
     Raises:
-        Problem: 422, there are several.
+        Problem, OneShotError: there are several.
     """
     if len(looks) != 1:
         raise Problem(422, f"want one picture, got {len(looks)}")
-    if len(looks[0].faces) > 1:
-        count = len(looks[0].faces)
-        raise Problem(
-            422, f"{looks[0].name}: {count} faces found where one is wanted; crop it to the one meant"
-        )
+    single(looks[0].name, looks[0].faces)
     return looks[0]
+
+
+def _least(service: Service, far: float | None, threshold: float | None) -> float:
+    """The cosine from which two faces are one person's."""
+    return threshold_at(far or FAR, service.model.thresholds) if threshold is None else threshold
 
 
 async def _reason(service: Service, look: Look) -> str:
     """Why nobody can tell who the face is; "" if one can, or if there is none."""
-    if not len(look.faces):
-        return ""
-    if not described(look.faces.embeddings[0]):
-        return CANNOT_TELL
-    return too_poor((await service.qualities([look]))[0][0])
+    return untold(look.faces, (await service.qualities([look]))[0])
 
 
 def _verdict(
