@@ -79,6 +79,22 @@ def write_model(path: Path, **info: Any) -> Path:
     return path
 
 
+def write_sound(path: Path, wave: NDArray[np.float64], rate: int, codec: str = "aac") -> Path:
+    """A file with nothing but sound: samples (N,) from -1 to 1. Needs PyAV."""
+    import av
+
+    samples = wave.astype(np.float32)
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream(codec, rate=rate, layout="mono")
+        for start in range(0, len(samples), 1024):
+            part = samples[None, start : start + 1024]
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = rate, start
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    return path
+
+
 def write_blank(path: Path) -> Path:
     """The fake network's file, but of every face it says that it cannot be described: zeros."""
     write_model(path)

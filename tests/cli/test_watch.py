@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from fake import photo, picture
+from fake import photo, picture, write_sound
 
 from oneshot.cli import main
 from oneshot.media.sink import VideoSink
@@ -169,17 +169,9 @@ def test_what_is_wrong_is_said_in_one_line(run: Run, args: tuple[str, ...], mess
 
 def tone(path: Path, seconds: float, rate: int = 16000) -> Path:
     """A file with nothing but sound: silence, then from one second on a tone."""
-    av = pytest.importorskip("av")
-    with av.open(str(path), "w") as target:
-        stream = target.add_stream("aac", rate=rate, layout="mono")
-        times = np.arange(int(seconds * rate)) / rate
-        wave = (0.5 * np.sin(2 * np.pi * 440 * times) * (times >= 1)).astype(np.float32)
-        for start in range(0, len(wave), 1024):
-            frame = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts = rate, start
-            target.mux(stream.encode(frame))
-        target.mux(stream.encode(None))
-    return path
+    pytest.importorskip("av")
+    times = np.arange(int(seconds * rate)) / rate
+    return write_sound(path, 0.5 * np.sin(2 * np.pi * 440 * times) * (times >= 1), rate)
 
 
 def loud_from(path: Path) -> tuple[float, float]:

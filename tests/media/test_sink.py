@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from fake import photo, picture
+from fake import photo, picture, write_sound
 from test_live import Handler, Server
 
 from oneshot import OneShotWarning
@@ -38,16 +38,9 @@ def flash(time: float) -> np.ndarray:
 
 
 def beeps(path: Path, seconds: float, codec: str = "aac") -> Path:
-    with av.open(str(path), "w") as target:
-        stream = target.add_stream(codec, rate=RATE, layout="mono")
-        times = np.arange(round(seconds * RATE)) / RATE
-        wave = (0.5 * np.sin(2 * np.pi * 880 * times) * (times % 1 < BEEP)).astype(np.float32)
-        for start in range(0, len(wave), 1024):
-            frame = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts = RATE, start
-            target.mux(stream.encode(frame))
-        target.mux(stream.encode(None))
-    return path
+    times = np.arange(round(seconds * RATE)) / RATE
+    wave = 0.5 * np.sin(2 * np.pi * 880 * times) * (times % 1 < BEEP)
+    return write_sound(path, wave, RATE, codec)
 
 
 @pytest.fixture
