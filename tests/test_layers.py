@@ -13,7 +13,7 @@ LAYERS = (
     {"gallery"},
     {"album", "watch"},
     {"serve"},
-    {"training", "evaluation"},
+    {"client", "training", "evaluation"},
     {"__init__"},
     {"cli"},
     {"__main__"},

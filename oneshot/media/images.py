@@ -45,7 +45,7 @@ def read_image(source: Readable, max_pixels: int = MAX_PIXELS) -> Image:
     if isinstance(source, (bytes, bytearray, memoryview)):
         data, name = bytes(source), "the picture"
     elif isinstance(source, (str, Path)):
-        data, name = _read(source), str(source)
+        data, name = read_bytes(source), str(source)
     elif callable(getattr(source, "read", None)):
         data, name = source.read(), str(getattr(source, "name", "the picture"))
         if not isinstance(data, bytes):
@@ -57,7 +57,12 @@ def read_image(source: Readable, max_pixels: int = MAX_PIXELS) -> Image:
     return decode(data, name, max_pixels)
 
 
-def _read(source: Path | str) -> bytes:
+def read_bytes(source: Path | str) -> bytes:
+    """A picture's file as it is.
+
+    Raises:
+        OneShotError: it cannot be read.
+    """
     if re.match(r"[a-z]{2,}:/", str(source)):  # a Path has lost one of the two strokes
         raise OneShotError(f"{source}: is an address; fetch it first, and give the file or its bytes")
     path = Path(source)
