@@ -22,6 +22,9 @@ from oneshot.files import replacing
 from oneshot.inference.backend import weights_file
 
 WEB = Path(__file__).resolve().parent / "web"
+SHARED = WEB.parents[1] / "oneshot" / "serve" / "page"
+"""What the page has in common with that of `oneshot serve`."""
+
 VENDOR = WEB / "vendor"
 NEEDED = {"ort.mjs": "ort.wasm.bundle.min.mjs", "ort.wasm": "ort-wasm-simd-threaded.wasm"}
 """Of the package's 139 MB, what the page loads: our name, and the name in the package's folder dist."""
@@ -52,7 +55,9 @@ class Handler(SimpleHTTPRequestHandler):
     def translate_path(self, path: str) -> str:
         if path.split("?")[0] == "/oneshot.onnx":
             return str(self.weights)
-        return super().translate_path(path)
+        own = super().translate_path(path)
+        shared = SHARED / Path(own).name
+        return str(shared) if not Path(own).exists() and shared.is_file() else own
 
     def end_headers(self) -> None:
         for name, value in HEADERS.items():

@@ -22,7 +22,7 @@ settings.register_profile("short", max_examples=150, deadline=None, derandomize=
 settings.register_profile("long", max_examples=20_000, deadline=None, database=None)
 settings.load_profile("short")
 
-pytest_plugins = ["serving"]
+pytest_plugins = ["browsing", "serving"]
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from oneshot.serve.keys import Keys
 from oneshot.serve.limits import Slots
 from oneshot.serve.metrics import Metrics
 from oneshot.serve.people import People
-from oneshot.serve.routes import faces, people, status
+from oneshot.serve.routes import faces, page, people, status
 from oneshot.serve.service import Service
 from oneshot.serve.settings import Settings
 from oneshot.types import Model
@@ -73,7 +73,7 @@ def create_app(model: OneShot, opened: Callable[[Model], Gallery], settings: Set
     )
     app.state.service = service
     problems.install(app)
-    for router in (faces.router, people.router, status.router):
+    for router in (faces.router, people.router, status.router, page.router):
         app.include_router(router)
     app.add_middleware(Door, settings=settings, keys=keys, metrics=metrics)
     if settings.cors:

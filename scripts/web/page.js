@@ -1,39 +1,22 @@
 // The page: what is chosen is looked at, shown, and listed.
 
-import { draw } from "./draw.js";
 import { Gallery } from "./gallery.js";
 import { Model } from "./model.js";
 import { close, grab, nextFrame, openVideo, openWebcam, readPhoto } from "./sources.js";
 import { listFaces, listPeople } from "./lists.js";
+import { $, chooseTheme, doing, faceAt, listenForDrops, listenForFiles, note, show } from "./stage.js";
 import { thumbnail } from "./thumbnail.js";
 
 const WEIGHTS = "oneshot.onnx";
 const FAR = "1e-3"; // one stranger in a thousand passes; the library's own default
 const SMOOTHING = 0.8; // of the rate shown, the share of what it was before
 
-const $ = (id) => document.getElementById(id);
 let frame = document.createElement("canvas"); // the picture alone; #picture shows it with what was found
 let next = document.createElement("canvas"); // the one that the network is looking at
 let faces = []; // of the picture shown
 let asked = 0;
 let model, gallery;
 let playing = null; // the video that is shown; null while it is a photo
-
-function note(text, bad = false) {
-  $("note").textContent = text;
-  $("note").classList.toggle("bad", bad);
-}
-
-/** Run what a person asked for; whatever goes wrong is said on the page. */
-function doing(task) {
-  return async (...args) => {
-    try {
-      await task(...args);
-    } catch (error) {
-      note(error.message, true);
-    }
-  };
-}
 
 /** Look at a picture and show it; false if another was asked for meanwhile, whose answer will be shown. */
 async function look(source) {
@@ -45,7 +28,6 @@ async function look(source) {
   [frame, next] = [next, frame];
   faces = found;
   $("picture").hidden = false;
-  $("count").textContent = faces.length;
   $("time").textContent = `${(performance.now() - start).toFixed(0)} ms`;
   showFaces();
   return true;
@@ -56,12 +38,7 @@ function showFaces() {
   if ($("picture").hidden) return;
   const threshold = Number($("far").value);
   const matches = faces.map((face) => gallery.identify(face.embedding, threshold));
-  const canvas = $("picture");
-  canvas.width = frame.width;
-  canvas.height = frame.height;
-  const context = canvas.getContext("2d");
-  context.drawImage(frame, 0, 0);
-  draw(context, faces, matches);
+  show(frame, faces, matches);
   listFaces($("faces"), frame, playing ? [] : faces, matches, ask); // a list that changes cannot be clicked
   $("none").textContent = playing ? "Click a face to name it." : "No face found.";
   $("none").hidden = !playing && faces.length > 0;
@@ -129,8 +106,8 @@ async function remember(person, face, picture) {
   showPeople();
 }
 
-const remove = doing(async (person) => {
-  await gallery.remove(person);
+const remove = doing(async ({ name }) => {
+  await gallery.remove(name);
   showPeople();
 });
 
@@ -151,22 +128,11 @@ function openFile(file) {
   else openPhoto(file);
 }
 
-function faceAt(event) {
-  const canvas = $("picture");
-  const x = (event.offsetX * canvas.width) / canvas.clientWidth;
-  const y = (event.offsetY * canvas.height) / canvas.clientHeight;
-  return faces.find(({ box: [x0, y0, x1, y1] }) => x0 <= x && x <= x1 && y0 <= y && y <= y1);
-}
-
 function listen() {
-  const files = (id, use) =>
-    $(id).addEventListener("change", () => {
-      use([...$(id).files]);
-      $(id).value = ""; // the same file may be chosen again
-    });
-  files("photo", ([file]) => openPhoto(file));
-  files("video", ([file]) => play(openVideo(file)));
-  files("enrol", enrol);
+  listenForFiles("photo", ([file]) => openPhoto(file));
+  listenForFiles("video", ([file]) => play(openVideo(file)));
+  listenForFiles("enrol", enrol);
+  listenForDrops(openFile);
   $("webcam").onclick = () => play(openWebcam());
   $("stop").onclick = () => {
     asked++;
@@ -179,18 +145,8 @@ function listen() {
     if (!playing && !$("picture").hidden) await look(frame);
   });
   $("picture").onclick = (event) => {
-    const face = faceAt(event);
+    const face = faceAt(event, faces);
     if (face) ask(face);
-  };
-  $("stage").ondragover = (event) => {
-    event.preventDefault();
-    $("stage").classList.add("over");
-  };
-  $("stage").ondragleave = () => $("stage").classList.remove("over");
-  $("stage").ondrop = (event) => {
-    event.preventDefault();
-    $("stage").classList.remove("over");
-    if (event.dataTransfer.files.length) openFile(event.dataTransfer.files[0]);
   };
 }
 
@@ -200,16 +156,6 @@ function listRates(thresholds) {
     option.selected = rate === FAR;
     $("far").append(option);
   }
-}
-
-function chooseTheme() {
-  const root = document.documentElement.style;
-  root.colorScheme = localStorage.getItem("theme") ?? "";
-  $("theme").onclick = () => {
-    const dark = root.colorScheme ? root.colorScheme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.colorScheme = dark ? "light" : "dark";
-    localStorage.setItem("theme", root.colorScheme);
-  };
 }
 
 const start = doing(async () => {

@@ -2,32 +2,15 @@
 // node drive.mjs CHROMIUM ADDRESS JOB.json; see tests/scripts/test_browser.py for the job and the answer.
 
 import { readFile } from "node:fs/promises";
-import { chromium } from "playwright-core";
+import { launch } from "./launch.mjs";
 
 const [executablePath, address, job] = process.argv.slice(2);
 const { photos, grids, people, looks, video, screenshot } = JSON.parse(await readFile(job, "utf8"));
-const PATIENCE = 240_000; // milliseconds: a busy machine with one slow core
-
-const browser = await chromium.launch({
-  executablePath,
-  args: ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
-});
-const page = await browser.newPage({ viewport: { width: 1240, height: 800 }, colorScheme: "dark" });
-page.setDefaultTimeout(PATIENCE);
-const errors = [];
-const elsewhere = [];
-page.on("pageerror", (error) => errors.push(String(error)));
-page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-page.on("request", (request) => {
-  if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(address)) elsewhere.push(request.url());
-});
+const { browser, page, errors, elsewhere, rows } = await launch(executablePath, address);
 
 const says = async (pattern) => {
   await page.waitForFunction((text) => new RegExp(text).test(document.body.innerText), pattern);
 };
-
-/** A list's rows, each as its lines: name, detail, button. */
-const rows = (list) => page.$$eval(`#${list} li`, (items) => items.map((item) => item.innerText.split("\n")));
 
 /** Choose a photo, and wait until the page shows another picture than before. */
 async function open(path) {

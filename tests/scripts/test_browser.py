@@ -3,10 +3,8 @@
 ONESHOT_SCREENSHOT=/tmp/page pytest tests/scripts/test_browser.py also keeps pictures: /tmp/page-dark.png …
 """
 
-import json
 import os
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, load_script
+from browsing import Drive
+from conftest import load_script
 
 from oneshot import Faces, Gallery, OneShot, OneShotError
 from oneshot.media.images import least_side, letterbox, read_image
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIDES = (640, 320)
 PEOPLE = ("Eileen Collins", "Grace Hopper")
 PHOTOS = [
@@ -31,8 +29,6 @@ PHOTOS = [
 GRIDS = [((61, 47), 32), ((300, 200), 96), ((128, 64), 64), ((33, 500), 250), ((20, 40), 40), ((1, 700), 64)]
 GRIDS += [((20, 40), 64), ((90, 121), 640), ((1, 1), 640), ((256, 200), 640)]
 """Sizes (height, width) of noise, and the side to fit it to: odd, whole and half steps, none, up."""
-
-needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +43,6 @@ def address() -> Iterator[str]:
     yield f"http://127.0.0.1:{demo.server_port}"
     demo.shutdown()
     demo.server_close()
-
-
-@pytest.fixture(scope="module")
-def driver() -> Path:
-    """The folder of drive.mjs, with playwright-core in it."""
-    folder = ROOT / "tests" / "browser"
-    if not (folder / "node_modules" / "playwright-core").is_dir():
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        if subprocess.run(command, cwd=folder, capture_output=True).returncode:
-            pytest.skip("npm could not fetch playwright-core; is there a network?")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +75,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def result(
-    address: str, driver: Path, files: dict[str, Path], noise: list[np.ndarray], tmp_path_factory: Any
-) -> dict[str, Any]:
+def result(drive: Drive, address: str, files: dict[str, Path], noise: list[np.ndarray]) -> dict[str, Any]:
     """What came of the job in the browser; see drive.mjs."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip("no Chromium is installed (Debian: apt install chromium)")
     opaque = [np.dstack((image, np.full(image.shape[:2], 255, np.uint8))) for image in noise]
     job = {
         "grids": [
@@ -109,12 +89,7 @@ def result(
         "video": str(files["both.webm"]),
         "screenshot": os.environ.get("ONESHOT_SCREENSHOT"),
     }
-    path = tmp_path_factory.mktemp("job") / "job.json"
-    path.write_text(json.dumps(job))
-    command = ["node", str(driver / "drive.mjs"), browser, address, str(path)]
-    done = subprocess.run(command, cwd=driver, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    return drive("drive.mjs", address, job)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +98,6 @@ def expected(files: dict[str, Path]) -> dict[tuple[str, int], Faces]:
     return {(name, side): models[side](read_image(files[name])) for name, side in PHOTOS}
 
 
-@needs_npm
 def test_the_letterbox_gives_the_same_pixels(result: dict[str, Any], noise: list[np.ndarray]) -> None:
     for image, (_, side), got in zip(noise, GRIDS, result["letterboxed"], strict=True):
         padded, scale = letterbox(image, side, least_side(None, side))
@@ -134,7 +108,6 @@ def test_the_letterbox_gives_the_same_pixels(result: dict[str, Any], noise: list
         assert off.max() <= 1 and off.mean() < 0.01
 
 
-@needs_npm
 @pytest.mark.parametrize("photo", PHOTOS, ids=lambda p: f"{p[0]}-{p[1]}")
 def test_the_faces_are_those_of_the_python_runtime(
     result: dict[str, Any], expected: dict[tuple[str, int], Faces], photo: tuple[str, int]
@@ -150,7 +123,6 @@ def test_the_faces_are_those_of_the_python_runtime(
     assert cosines.min() >= cosine
 
 
-@needs_npm
 @pytest.mark.filterwarnings("ignore:.*the largest is enrolled")
 def test_the_page_names_whom_the_python_runtime_names(
     result: dict[str, Any], files: dict[str, Path], expected: dict[tuple[str, int], Faces]
@@ -170,7 +142,6 @@ def test_the_page_names_whom_the_python_runtime_names(
         assert float(detail.removeprefix("similarity ")) == pytest.approx(match.similarity, abs=0.006)
 
 
-@needs_npm
 def test_people_are_kept_forgotten_and_named_by_hand(result: dict[str, Any]) -> None:
     def names(rows: list[list[str]]) -> set[str]:
         return {row[0] for row in rows}
@@ -182,13 +153,11 @@ def test_people_are_kept_forgotten_and_named_by_hand(result: dict[str, Any]) -> 
     assert names(result["named"]) >= {"Ada", PEOPLE[1]}
 
 
-@needs_npm
 def test_a_video_and_the_webcam_are_followed(result: dict[str, Any]) -> None:
     assert int(result["video"]["count"]) >= 2  # the video holds both people
     assert float(result["webcam"]["fps"].split()[0]) > 0  # Chromium's fake camera shows nobody
 
 
-@needs_npm
 def test_nothing_is_asked_of_another_machine_and_nothing_goes_wrong(result: dict[str, Any]) -> None:
     assert result["elsewhere"] == [] and result["errors"] == []
     assert result["isolated"] is True  # or ONNX Runtime would use one thread
