@@ -157,6 +157,14 @@ def open_model(options: Mapping[str, Any], min_side: int | None = None) -> OneSh
     return OneShot(options["weights"], min_side=min_side, **{name: options[name] for name in names})
 
 
+def check_kept(options: Mapping[str, Any]) -> None:
+    """Raise OneShotError where --gallery names one that changes do not stay in."""
+    if not is_kept(options["gallery"]):
+        raise OneShotError(
+            f"{options['gallery']}: changes stay in a gallery's file (.db) or in Milvus only; give one"
+        )
+
+
 def open_gallery(options: Mapping[str, Any], model: Model, create: bool = False) -> Gallery:
     """The gallery that --gallery and --key-file name; `create` makes it if there is none.
 

@@ -7,7 +7,16 @@ import click
 from rich.table import Table
 
 from oneshot import Gallery, OneShot, OneShotError
-from oneshot.cli.common import ERR, OUT, counted, open_gallery, open_model, with_gallery, with_model
+from oneshot.cli.common import (
+    ERR,
+    OUT,
+    check_kept,
+    counted,
+    open_gallery,
+    open_model,
+    with_gallery,
+    with_model,
+)
 from oneshot.gallery.cipher import secret_from
 from oneshot.gallery.gallery import is_kept
 from oneshot.gallery.photos import Photo
@@ -19,8 +28,7 @@ def open_kept(options: dict[str, Any], model: OneShot) -> Gallery:
     Raises:
         OneShotError: it is not.
     """
-    if not is_kept(options["gallery"]):
-        raise OneShotError(f"{options['gallery']}: changes stay in a .db gallery only; give one")
+    check_kept(options)
     return open_gallery(options, model)
 
 

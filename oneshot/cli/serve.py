@@ -11,12 +11,12 @@ from oneshot.cli.common import (
     ERR,
     FILE,
     OUT,
+    check_kept,
     open_gallery,
     open_model,
     with_gallery,
     with_model,
 )
-from oneshot.gallery.gallery import is_kept
 
 if TYPE_CHECKING:
     from oneshot.serve.settings import Settings
@@ -53,11 +53,7 @@ def serve(host: str | None, port: int | None, keys: Path | None, audit: Path | N
     from oneshot.serve.settings import settings_from
 
     given = settings_from(host=host, port=port, keys=keys, audit=audit)
-    if not is_kept(options["gallery"]):
-        raise OneShotError(
-            f"{options['gallery']}: cannot be changed; give a gallery's file (.db) or an address in Milvus, "
-            "and import it there"
-        )
+    check_kept(options)
     _serve(given, options)
     return 0
 

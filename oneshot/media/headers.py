@@ -4,6 +4,9 @@ import re
 import struct
 from collections.abc import Container
 
+MOST_PARTS = 10_000
+"""Segments of a JPEG before its picture, pictures of an AVIF: far more than any has, and soon looked at."""
+
 
 def header_size(data: bytes) -> tuple[int, int] | None:
     """Width and height as a picture's first bytes state them; None for other formats and broken headers.
@@ -45,7 +48,9 @@ def header_size(data: bytes) -> tuple[int, int] | None:
 def _jpeg_segment(data: bytes, markers: frozenset[int]) -> int:
     """Where the first segment with one of these markers begins; ValueError or struct.error if none does."""
     at = 2
-    while data[at : at + 1] == b"\xff":
+    for _ in range(MOST_PARTS):
+        if data[at : at + 1] != b"\xff":
+            break
         marker, length = struct.unpack_from(">xBH", data, at)
         if marker in markers:
             return at
@@ -94,6 +99,8 @@ def raw_tiff(data: bytes) -> bool:
 
 def _largest_part(data: bytes) -> tuple[int, int] | None:
     """Of an AVIF's pictures, thumbnails and tiles, the size of the largest."""
+    if data.count(b"ispe") > MOST_PARTS:
+        return None
     parts = [struct.unpack_from(">II", data, found.end() + 4) for found in re.finditer(b"ispe", data)]
     return max(parts, key=lambda part: part[0] * part[1], default=None)
 

@@ -52,7 +52,7 @@ def create_app(model: OneShot, opened: Callable[[Model], Gallery], settings: Set
         Batcher(model, settings.batch, ran),
         known,
         Slots(settings.decoded),
-        Fetcher(settings.url_hosts, settings.max_bytes),
+        Fetcher(settings.url_hosts),
         audit,
         metrics,
     )
@@ -69,6 +69,7 @@ def create_app(model: OneShot, opened: Callable[[Model], Gallery], settings: Set
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would lead to whatever host the request names
         lifespan=lifespan,
     )
     app.state.service = service

@@ -58,18 +58,20 @@ class Fetcher:
 
     Args:
         hosts: their names; one that is named may have any address. "*" is every host with a public address.
-        max_bytes: of one picture.
     """
 
-    def __init__(self, hosts: Iterable[str], max_bytes: int):
+    def __init__(self, hosts: Iterable[str]):
         self._hosts = frozenset(host.lower() for host in hosts)
-        self._max_bytes = max_bytes
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, most: int) -> bytes:
         """The bytes at a URL.
 
+        Args:
+            most: so many; of more the rest is not read.
+
         Raises:
-            Problem: 403, not an allowed one, or it leads to one that is not; 422, it cannot be fetched.
+            Problem: 403, not an allowed one, or it leads to one that is not; 413, too many bytes; 422, it
+                cannot be fetched.
         """
         if not self._hosts:
             raise Problem(403, "pictures by URL are not allowed here; send the picture itself")
@@ -80,7 +82,7 @@ class Fetcher:
                     network_backend=_Guarded(self._hosts - {ANY}),
                 ) as pool:
                     for _ in range(REDIRECTS + 1):
-                        answer, url = await self._once(pool, url)
+                        answer, url = await self._once(pool, url, most)
                         if answer is not None:
                             return answer
         except TimeoutError:
@@ -89,7 +91,9 @@ class Fetcher:
             raise Problem(422, f"{_host(url)}: cannot be reached; check the URL") from None
         raise Problem(422, f"{_host(url)}: redirects more than {REDIRECTS} times; give the last URL")
 
-    async def _once(self, pool: httpcore.AsyncConnectionPool, url: str) -> tuple[bytes | None, str]:
+    async def _once(
+        self, pool: httpcore.AsyncConnectionPool, url: str, most: int
+    ) -> tuple[bytes | None, str]:
         """What one URL gives, or where it leads."""
         parts = self._checked(url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -110,8 +114,8 @@ class Fetcher:
             data = bytearray()
             async for chunk in response.aiter_stream():
                 data += chunk
-                if len(data) > self._max_bytes:
-                    raise Problem(422, f"{parts.hostname}: sends more than {self._max_bytes:,} bytes")
+                if len(data) > most:
+                    raise Problem(413, f"{parts.hostname}: sends more than {most:,} bytes; send less")
             return bytes(data), url
 
     def _checked(self, url: str) -> SplitResult:

@@ -1,10 +1,10 @@
-"""The pictures of a request, however they were sent, as bytes and then as pixels."""
+"""The pictures of a request, however they were sent, and whether they may be decoded."""
 
 import base64
 import binascii
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,18 +13,19 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from oneshot.files import shown
-from oneshot.media.decode import decode
+from oneshot.media.headers import header_size
 from oneshot.media.kinds import HEAD, kind_of
 from oneshot.serve.fetch import Fetcher
 from oneshot.serve.problems import Problem
 from oneshot.serve.settings import Settings
-from oneshot.types import Image
 
 KINDS = ("jpeg", "png", "webp", "avif", "heif", "gif", "bmp")
 """Pictures that are taken from strangers: what cameras, phones and browsers send."""
 
 SCANS = 200
-"""Of a JPEG at most; a progressive one has about ten, and thousands would keep the decoder busy for hours."""
+LARGE_SCANS = 16
+"""Of a JPEG at most, and of one with all the pixels that are allowed; a progressive one has about ten. Each
+is work for all its pixels: a few kilobytes could keep the decoder busy for hours."""
 
 FIELD_BYTES = 1 << 16
 FIELDS = 20
@@ -64,7 +65,7 @@ async def form_of(request: Request, settings: Settings, fetcher: Fetcher) -> For
     if kind == "multipart/form-data":
         form = await _from_parts(request)
     elif kind == "application/json":
-        form = await _from_json(await request.body(), fetcher, settings.max_images)
+        form = await _from_json(await request.body(), fetcher, settings)
     elif kind.startswith("image/") or kind == "application/octet-stream":
         form = Form([("the picture", await request.body())])
     else:
@@ -109,7 +110,7 @@ async def _from_parts(request: Request) -> Form:
     return form
 
 
-async def _from_json(body: bytes, fetcher: Fetcher, most: int) -> Form:
+async def _from_json(body: bytes, fetcher: Fetcher, settings: Settings) -> Form:
     try:
         facts = json.loads(body)
         images = facts.pop("images")
@@ -117,13 +118,18 @@ async def _from_json(body: bytes, fetcher: Fetcher, most: int) -> Form:
             raise TypeError
     except (ValueError, RecursionError, LookupError, AttributeError, TypeError):
         raise Problem(422, 'want JSON such as {"images": [{"base64": "..."}]}') from None
-    if len(images) > most:
-        raise too_many(most)
+    if len(images) > settings.max_images:
+        raise too_many(settings.max_images)
     texts = {name: v if isinstance(v, str) else json.dumps(v) for name, v in facts.items() if v is not None}
-    return Form([(_label(None, i), await _sent(image, fetcher)) for i, image in enumerate(images)], texts)
+    form, left = Form(texts=texts), settings.max_bytes
+    for i, image in enumerate(images):
+        data = await _sent(image, fetcher, left)
+        left -= len(data)
+        form.pictures.append((_label(None, i), data))
+    return form
 
 
-async def _sent(image: Any, fetcher: Fetcher) -> bytes:
+async def _sent(image: Any, fetcher: Fetcher, most: int) -> bytes:
     if isinstance(image, dict) and isinstance(image.get("base64"), str):
         text = re.sub(r"^data:[\w/+.-]*;base64,", "", image["base64"])
         try:
@@ -131,7 +137,7 @@ async def _sent(image: Any, fetcher: Fetcher) -> bytes:
         except (binascii.Error, ValueError):
             raise Problem(422, "a picture's base64 is damaged; send it again") from None
     if isinstance(image, dict) and isinstance(image.get("url"), str):
-        return await fetcher.fetch(image["url"])
+        return await fetcher.fetch(image["url"], most)
     raise Problem(422, 'a picture in JSON is {"base64": "..."} or {"url": "..."}')
 
 
@@ -140,16 +146,27 @@ def _label(name: str | None, number: int) -> str:
     return shown(re.split(r"[/\\]", name)[-1][-80:]) if name else f"picture {number + 1}"
 
 
-def pixels(name: str, data: bytes, max_pixels: int) -> Image:
-    """A picture as (H, W, 3) BGR uint8, upright.
+def check_pictures(pictures: Sequence[tuple[str, bytes]], max_pixels: int) -> None:
+    """Whether pictures may be decoded, by what they say of themselves.
+
+    Args:
+        pictures: names and bytes.
+        max_pixels: of all of them together.
 
     Raises:
-        Problem: 422, of a kind that is not taken, or a JPEG that would take hours.
-        OneShotError: damaged, or of more than max_pixels.
+        Problem: 413, they have more pixels; 422, of a kind that is not taken, or a JPEG that takes too long.
     """
-    kind = kind_of(data[:HEAD])
-    if kind not in KINDS:
-        raise Problem(422, f"{name}: not a picture of a kind that is taken; send {', '.join(KINDS[:-1])}")
-    if kind == "jpeg" and data.count(b"\xff\xda") > SCANS:  # within a scan this pair cannot occur
-        raise Problem(422, f"{name}: a JPEG of more than {SCANS} scans; save it anew")
-    return decode(data, name, max_pixels)
+    together = 0
+    for name, data in pictures:
+        kind = kind_of(data[:HEAD])
+        if kind not in KINDS:
+            raise Problem(422, f"{name}: not a picture of a kind that is taken; send {', '.join(KINDS[:-1])}")
+        width, height = header_size(data) or (0, 0)  # damaged, as decoding it will say
+        together += width * height
+        if together > max_pixels:
+            raise Problem(
+                413, f"{name}: with its {width}x{height} pixels more than {max_pixels:,}; send it smaller"
+            )
+        most = min(SCANS, LARGE_SCANS * max_pixels // max(width * height, 1))
+        if kind == "jpeg" and data.count(b"\xff\xda") > most:  # within a scan this pair cannot occur
+            raise Problem(422, f"{name}: a JPEG of more than {most} scans; save it anew")

@@ -16,25 +16,52 @@ from oneshot.serve.settings import Settings
 
 
 class Impatient(H11Protocol):
-    """Closes connections on which no whole head of a request comes for a while: a slow one costs nothing."""
+    """Ends connections on which no whole head of a request comes for a while, or whose answers are not taken.
 
+    Attributes:
+        head: seconds for a head.
+        seconds: for taking an answer.
+    """
+
+    head: float
     seconds: float
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As asyncio calls it."""
         super().connection_made(transport)
         self._last: Any = self  # no request's cycle: the first check never closes
+        self._taking: asyncio.TimerHandle | None = None
         self._look_again()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As asyncio calls it."""
+        super().connection_lost(exc)
+        self._next.cancel()
+        self._taken()
+
+    def pause_writing(self) -> None:
+        """As asyncio calls it: much has been sent, and was not taken yet."""
+        super().pause_writing()
+        self._taking = self.loop.call_later(self.seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """As asyncio calls it."""
+        super().resume_writing()
+        self._taken()
+
+    def _taken(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+
     def _look_again(self) -> None:
-        if self.transport.is_closing():
-            return
         idle = self.cycle is None or self.cycle.response_complete
         if idle and self._last is self.cycle:
             self.transport.close()
+        if self.transport.is_closing():  # once the rest was taken, or not
+            self._next = self.loop.call_later(self.seconds, self.transport.abort)
             return
         self._last = self.cycle if idle else self
-        self.loop.call_later(self.seconds, self._look_again)
+        self._next = self.loop.call_later(self.head, self._look_again)
 
 
 def check_keys(settings: Settings) -> None:
@@ -50,7 +77,7 @@ def server(app: FastAPI, settings: Settings) -> uvicorn.Server:
     """A server; call its `run`, which ends in good order on SIGTERM and Ctrl-C."""
     config = uvicorn.Config(
         app,
-        http=type("Protocol", (Impatient,), {"seconds": settings.header_seconds}),
+        http=type("Protocol", (Impatient,), {"head": settings.header_seconds, "seconds": settings.seconds}),
         ws="none",
         access_log=False,  # it would hold addresses and paths
         log_config=None,

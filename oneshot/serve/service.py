@@ -10,13 +10,14 @@ from fastapi import Depends, Request
 
 from oneshot.gallery.quality import Quality, assess_all
 from oneshot.inference.predictor import OneShot
+from oneshot.media.decode import decode
 from oneshot.serve.audit import Audit
 from oneshot.serve.batching import Batcher
 from oneshot.serve.fetch import Fetcher
 from oneshot.serve.limits import Slots
 from oneshot.serve.metrics import Metrics
 from oneshot.serve.people import People
-from oneshot.serve.pictures import Form, form_of, pixels
+from oneshot.serve.pictures import Form, check_pictures, form_of
 from oneshot.serve.settings import Settings
 from oneshot.types import Faces, Image
 
@@ -56,11 +57,12 @@ class Service:
         """The faces in each of a form's pictures, which are held for as long as this is entered.
 
         Raises:
-            Problem, OneShotError: a picture cannot be read; see `pixels`.
+            Problem, OneShotError: a picture cannot be read; see `check_pictures` and `decode`.
         """
+        most = self.settings.max_pixels
+        await asyncio.to_thread(check_pictures, form.pictures, most)
         async with self.slots.taken(len(form.pictures)):
-            most = self.settings.max_pixels
-            reading = [asyncio.to_thread(pixels, name, data, most) for name, data in form.pictures]
+            reading = [asyncio.to_thread(decode, data, name, most) for name, data in form.pictures]
             images = await asyncio.gather(*reading)
             asked = [asyncio.wrap_future(self.batcher.submit(image, embed)) for image in images]
             found = await asyncio.gather(*asked)

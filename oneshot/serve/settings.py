@@ -22,8 +22,8 @@ class Settings(BaseSettings):
         keys: the file of API keys that `oneshot key` writes; None lets everybody on this machine do
             everything, and nobody else.
         audit: the file to which a line is appended for every change of people.
-        max_bytes: of a request's body.
-        max_pixels: of one picture, before it is decoded.
+        max_bytes: of a request's body, and of the pictures that it has fetched.
+        max_pixels: of a request's pictures, before they are decoded.
         max_images: in one request.
         max_waiting: requests that are being answered at a time; the next ones get 429.
         decoded: pictures held decoded at a time, max_images at least; the others wait as they came.

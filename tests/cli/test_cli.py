@@ -108,7 +108,7 @@ def test_people_are_renamed_merged_and_their_photos_listed(run: Run, desk: Path)
     code, _, err = run("update", "7", "--metadata", "red")
     assert code == 2 and "--metadata: not JSON" in err
     code, _, err = run("rename", "Rhea", "Ada", "-g", "people")
-    assert code == 2 and "people: changes stay in a .db gallery only" in err
+    assert code == 2 and "people: changes stay in a gallery's file" in err
 
 
 def test_after_a_change_of_weights_people_are_described_anew(run: Run, desk: Path) -> None:

@@ -4,6 +4,7 @@ import http.server
 import io
 import json
 import logging
+import select
 import socket
 import struct
 import threading
@@ -11,7 +12,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -54,10 +55,10 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"\0" * 9) + chunk(b"IEND", b"")
 
 
-def many_scans(scans: int) -> bytes:
+def many_scans(scans: int, side: int = 64) -> bytes:
     """A progressive JPEG whose last scan comes again and again."""
     file = io.BytesIO()
-    Pillow.new("RGB", (64, 64), (90, 30, 30)).save(file, "JPEG", progressive=True)
+    Pillow.new("RGB", (side, side), (90, 30, 30)).save(file, "JPEG", progressive=True)
     data = file.getvalue()
     last = data.rindex(b"\xff\xda")
     return data[:-2] + data[last:-2] * scans + data[-2:]
@@ -137,23 +138,36 @@ def test_without_keys_other_machines_and_other_sites_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("photo", "said"),
+    ("photo", "status", "said"),
     [
-        (png(30_000, 30_000), "30000x30000 pixels are more than"),
-        (png(1 << 31, 2), "pixels"),
-        (many_scans(300), "more than 200 scans"),
-        (b"II*\0" + b"\0" * 100, "not a picture of a kind"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture of a kind"),
-        (b"GIF89a" + b"\xff" * 400, "pixels are more"),
+        (png(30_000, 30_000), 413, "30000x30000 pixels more than"),
+        (png(1 << 31, 2), 413, "pixels"),
+        (many_scans(300), 422, "more than 200 scans"),
+        (many_scans(30, 4500), 422, "more than 19 scans"),
+        (b"\xff\xd8" + b"\xff\xe0\0\2" * 2_000_000, 422, "damaged"),
+        (b"\0\0\0\x18ftypavif" + b"ispe" * 2_000_000, 422, "damaged"),
+        (b"II*\0" + b"\0" * 100, 422, "not a picture of a kind"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 422, "not a picture of a kind"),
+        (b"GIF89a" + b"\xff" * 400, 413, "pixels more"),
     ],
-    ids=("30,000 square", "two billion wide", "scans", "tiff", "svg", "gif"),
+    ids=("square", "wide", "scans", "large scans", "segments", "parts", "tiff", "svg", "gif"),
 )
-def test_bombs_are_refused_before_they_are_decoded(running: Running, photo: bytes, said: str) -> None:
+def test_bombs_are_refused_before_they_are_decoded(
+    running: Running, photo: bytes, status: int, said: str
+) -> None:
     with running.client() as client:
         start = time.monotonic()
         answer = client.post("/v1/detect", files=images(photo))
-        assert answer.status_code == 422 and said in answer.json()["detail"], answer.text
+        assert answer.status_code == status and said in answer.json()["detail"], answer.text
         assert time.monotonic() - start < 2
+
+
+def test_the_limit_of_pixels_is_that_of_a_whole_request(start: Start, photos: dict[str, bytes]) -> None:
+    photo = photos["nobody"]  # 320 x 240
+    with start(max_pixels=2 * 320 * 240) as one, one.client() as client:
+        assert client.post("/v1/detect", files=images(photo, photo)).status_code == 200
+        answer = client.post("/v1/detect", files=images(photo, photo, photo))
+        assert answer.status_code == 413 and "2.jpg: with its 320x240 pixels" in answer.json()["detail"]
 
 
 def test_more_bytes_than_allowed_are_not_read(start: Start, photos: dict[str, bytes]) -> None:
@@ -257,6 +271,19 @@ def test_a_second_request_begun_slowly_is_cut_off_too(start: Start) -> None:
         assert time.monotonic() - begun < 5
 
 
+def test_who_never_takes_the_answers_is_cut_off(start: Start) -> None:
+    with start(header_seconds=0.3, seconds=0.5) as one, connection(one.address) as greedy:
+        greedy.setblocking(False)
+        asked = 0
+        with suppress(BlockingIOError):  # the service reads no more
+            while asked < 100_000:
+                greedy.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                asked += 1
+        poll = select.poll()
+        poll.register(greedy, select.POLLHUP)
+        assert asked < 100_000 and poll.poll(10_000)
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -266,6 +293,7 @@ def test_a_second_request_begun_slowly_is_cut_off_too(start: Start) -> None:
         "/v1/people/%00",
         "/v1/people/' OR 1=1 --",
         "/page.js/../../app.py",
+        "/v1/people/",
         "//evil.example/v1/people",
     ],
 )
@@ -349,11 +377,13 @@ def test_pictures_are_fetched_from_the_hosts_that_are_named(start: Start, elsewh
 
         here = f"http://localhost:{elsewhere}"
         assert len(fetched(f"{here}/photo").json()["pictures"][0]["faces"]) == 1
+        several = {"images": [{"url": f"{here}/photo"}] * 8}
+        assert client.post("/v1/detect", json=several).status_code == 413  # together more than max_bytes
         for url, status, said in (
             (f"http://127.0.0.1:{elsewhere}/photo", 403, "not among the hosts"),
             (f"{here}/inside", 403, "127.0.0.1: pictures are not fetched"),
             (f"{here}/round", 422, "redirects more than"),
-            (f"{here}/large", 422, "sends more than"),
+            (f"{here}/large", 413, "sends more than"),
             (f"{here}/none", 422, "answers 404"),
             ("http://localhost:1/", 422, "cannot be reached"),
             ("file:///etc/passwd", 422, "not a URL"),
