@@ -43,7 +43,7 @@ NEW = {
 }
 
 
-@router.get("", dependencies=[Reader])
+@router.get("", dependencies=[Reader], responses=responses(404))
 async def list_people(
     service: Shared,
     after: Annotated[str | None, Query(pattern="^[0-9a-f]{32}$", description="An id.")] = None,
