@@ -4,10 +4,10 @@
 python scripts/benchmark_serve.py --data ../shared/data --cores 0:1 --json serve.json
 
 Each client asks /v1/identify for who is in a JPEG, again and again. Every arrangement is the same service
-in a process of its own: one pass, with runs that share pictures (batch 8) and with one picture a run, and pairs
-of detector and recogniser in its place. They are measured in turns, round by round, so that what else the
-machine does meets all of them. "outside" is the share of the time in which no network ran: what HTTP, decoding
-and looking up cost. Give the service and the clients cores of their own (--cores).
+in a process of its own: one pass, with runs that share pictures (batch 8) and with one picture a run, and
+pairs of detector and recogniser in its place. They are measured in turns, round by round, so that what else
+the machine does meets all of them. "outside" is the share of the time in which no network ran: what HTTP,
+decoding and looking up cost. Give the service and the clients cores of their own (--cores).
 """
 
 import argparse
