@@ -11,6 +11,11 @@
 only weights in .safetensors form, `TwoStage` and the training code need it.
 """
 
+import os
+
+# Before ONNX Runtime is loaded, which otherwise keeps an id of this machine and reports to its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.gallery.gallery import Gallery
 from oneshot.inference.predictor import OneShot
