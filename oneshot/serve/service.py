@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from oneshot.gallery.quality import Quality, assess_all
 from oneshot.inference.predictor import OneShot
 from oneshot.media.decode import decode
+from oneshot.media.kinds import HEAD, kind_of
 from oneshot.serve.audit import Audit
 from oneshot.serve.batching import Batcher
 from oneshot.serve.fetch import Fetcher
@@ -20,6 +21,9 @@ from oneshot.serve.people import People
 from oneshot.serve.pictures import Form, check_pictures, form_of
 from oneshot.serve.settings import Settings
 from oneshot.types import Faces, Image
+
+ALONE = ("avif", "heif")
+"""Kinds whose header may say a few pixels where the coded picture has 268 million: decoded one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Service:
     fetcher: Fetcher
     audit: Audit
     metrics: Metrics
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def form(self, request: Request) -> Form:
         """The pictures and texts of a request; errors as `form_of`."""
@@ -59,15 +64,17 @@ class Service:
         Raises:
             Problem, OneShotError: a picture cannot be read; see `check_pictures` and `decode`.
         """
-        most = self.settings.max_pixels
-        await asyncio.to_thread(check_pictures, form.pictures, most)
+        await asyncio.to_thread(check_pictures, form.pictures, self.settings.max_pixels)
         async with self.slots.taken(len(form.pictures)):
-            reading = [asyncio.to_thread(decode, data, name, most) for name, data in form.pictures]
-            images = await asyncio.gather(*reading)
+            images = await asyncio.gather(*(self._decoded(*picture) for picture in form.pictures))
             asked = [asyncio.wrap_future(self.batcher.submit(image, embed)) for image in images]
             found = await asyncio.gather(*asked)
             names = [name for name, _ in form.pictures]
             yield [Look(*each) for each in zip(names, images, found, strict=True)]
+
+    async def _decoded(self, name: str, data: bytes) -> Image:
+        async with self.alone if kind_of(data[:HEAD]) in ALONE else nullcontext():
+            return await asyncio.to_thread(decode, data, name, self.settings.max_pixels)
 
     async def qualities(self, looks: Sequence[Look]) -> list[list[Quality]]:
         """How good a look each face of each picture gives."""

@@ -1,6 +1,8 @@
 """The clients ask a real service, and their answers are those of the library."""
 
 import asyncio
+import importlib
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +135,13 @@ def test_what_cannot_be_sent_is_said_before(client: Client, tmp_path: Path) -> N
 def test_what_is_no_address_is_said(address: str) -> None:
     with pytest.raises(OneShotError, match="not an address of a service"):
         Client(address)
+
+
+def test_without_httpx_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    monkeypatch.delitem(sys.modules, "oneshot.client")
+    with pytest.raises(OneShotError, match=r"needs httpx; pip install 'oneshot-face\[client\]'"):
+        importlib.import_module("oneshot.client")
 
 
 def test_another_server_and_none_at_all_are_said(running: Running, client: Client) -> None:

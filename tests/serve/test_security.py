@@ -21,6 +21,7 @@ from PIL import Image as Pillow
 from serving import EILEEN, GRACE, Running, Start, images
 
 from oneshot import OneShotError
+from oneshot.media.decode import decode
 from oneshot.serve.keys import Keys, add_key, read_keys, revoke_key
 from oneshot.serve.server import check_keys
 from oneshot.serve.settings import Settings
@@ -160,6 +161,31 @@ def test_bombs_are_refused_before_they_are_decoded(
         answer = client.post("/v1/detect", files=images(photo))
         assert answer.status_code == status and said in answer.json()["detail"], answer.text
         assert time.monotonic() - start < 2
+
+
+def test_pictures_whose_size_may_be_a_lie_are_decoded_one_at_a_time(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = io.BytesIO()
+    Pillow.new("RGB", (1500, 1500)).save(file, "AVIF", speed=10)
+    data = bytearray(file.getvalue())
+    said = data.index(b"ispe") + 8
+    data[said : said + 8] = struct.pack(">II", 10, 10)
+    inside: list[int] = []
+    most: list[int] = []
+
+    def decoded(*arguments: object) -> object:
+        inside.append(1)
+        most.append(len(inside))
+        try:
+            return decode(*arguments)  # type: ignore[arg-type]
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr("oneshot.serve.service.decode", decoded)
+    with running.client() as client:
+        client.post("/v1/detect", files=images(*[bytes(data)] * 4))
+    assert most == [1] * 4
 
 
 def test_the_limit_of_pixels_is_that_of_a_whole_request(start: Start, photos: dict[str, bytes]) -> None:
