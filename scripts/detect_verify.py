@@ -27,7 +27,7 @@ from oneshot.cli.common import (
 )
 from oneshot.cli.watch import check_outputs, follow, with_watching
 from oneshot.gallery.cipher import secret_from
-from oneshot.gallery.gallery import is_kept
+from oneshot.gallery.places import is_kept
 from oneshot.types import Model
 
 HELP, EXAMPLE, MORE = str(__doc__).strip().split("\n\n")

@@ -16,7 +16,7 @@ from oneshot.album.album import Album, arrow
 from oneshot.album.linkage import Groups
 from oneshot.errors import OneShotError
 from oneshot.files import replacing
-from oneshot.gallery.enrolment import Shot
+from oneshot.gallery.enrolment import UsedPhoto
 from oneshot.gallery.gallery import Gallery
 
 BEST = 20
@@ -158,11 +158,11 @@ def enroll(album: Album, groups: Groups, named: dict[int, str], gallery: Gallery
     added = {}
     for number, name in named.items():
         rows: Sequence[Any] = sorted(np.flatnonzero(groups == number), key=lambda i: -album.qualities[i])
-        shots = [
-            Shot(album.photos[i], album.contents[i], float(album.qualities[i]), album.embeddings[i])
+        photos = [
+            UsedPhoto(album.photos[i], album.contents[i], float(album.qualities[i]), album.embeddings[i])
             for i in rows[:BEST]
         ]
-        added[name] = gallery.add(name, shots)
+        added[name] = gallery.add(name, photos)
     return added
 
 

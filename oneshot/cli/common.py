@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from oneshot import Gallery, OneShot, OneShotError
 from oneshot.gallery.cipher import secret_from
-from oneshot.gallery.gallery import is_kept
+from oneshot.gallery.places import is_kept
 from oneshot.gallery.thresholds import FAR, threshold_at
 from oneshot.inference.predictor import MIN_FACE
 from oneshot.inference.tiles import LEAST_FACE, SIDE

@@ -18,8 +18,8 @@ from oneshot.cli.common import (
     with_model,
 )
 from oneshot.gallery.cipher import secret_from
-from oneshot.gallery.gallery import is_kept
 from oneshot.gallery.photos import Photo
+from oneshot.gallery.places import is_kept
 
 
 def open_kept(options: dict[str, Any], model: OneShot) -> Gallery:

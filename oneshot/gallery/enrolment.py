@@ -26,7 +26,7 @@ FAR = "1e-2"
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class UsedPhoto:
     """A photo that is used.
 
     Attributes:
@@ -57,7 +57,7 @@ class Enrolment:
         left_out: for each of the others, by its label, the reason.
     """
 
-    used: list[Shot]
+    used: list[UsedPhoto]
     left_out: dict[str, str]
 
 
@@ -96,7 +96,7 @@ def choose(
             raise OneShotError(f"{name}: want photos as files or pictures, got {kind}; see read_image")
     if not photos:
         raise OneShotError(f"{name}: no photos; give at least one with the person's face")
-    used: list[Shot] = []
+    used: list[UsedPhoto] = []
     groups: list[_Look] = []
     left_out: dict[str, str] = {}
     hashes = set(known)
@@ -111,7 +111,7 @@ def choose(
             if len(look.faces) > (1 if limits is None else limits.faces):
                 groups.append(look)
             else:
-                used.append(look.shot(int(look.faces.areas.argmax()), limits))
+                used.append(look.used(int(look.faces.areas.argmax()), limits))
         except OneShotError as error:
             if limits is None:
                 raise
@@ -121,11 +121,11 @@ def choose(
         odd = outliers(np.array([s.embedding for s in used], np.float32), others, least)
         for i in odd:
             left_out[used[i].label] = "does not look like the person's other photos; check who it shows"
-        used = [shot for i, shot in enumerate(used) if i not in odd]
+        used = [photo for i, photo in enumerate(used) if i not in odd]
     sure = np.array([*(() if others is None else others), *(s.embedding for s in used)], np.float32)
     for look in groups:
         try:
-            used.append(look.shot(_meant(look, sure, least, limits is None), limits))
+            used.append(look.used(_meant(look, sure, least, limits is None), limits))
         except OneShotError as error:
             if limits is None:
                 raise
@@ -202,7 +202,7 @@ class _Look:
     path: str
     keep: bool
 
-    def shot(self, index: int, limits: Limits | None) -> Shot:
+    def used(self, index: int, limits: Limits | None) -> UsedPhoto:
         """One of the faces.
 
         Raises:
@@ -218,12 +218,12 @@ class _Look:
             raise OneShotError(
                 f"{self.label}: {CANNOT_TELL}; enroll a photo that shows it upright and from the front"
             )
-        shot = Shot(self.label, self.photo, quality.overall, embedding, self.file)
+        used = UsedPhoto(self.label, self.photo, quality.overall, embedding, self.file)
         if not self.keep:
-            return shot
+            return used
         box = self.faces.boxes[index]
         where = tuple(round(float(value), 1) for value in box)
-        return replace(shot, path=self.path, box=where, crop=crop_of(self.image, box))
+        return replace(used, path=self.path, box=where, crop=crop_of(self.image, box))
 
 
 def _look(photo: Path | str | Image, label: str, model: Model, keep: bool) -> _Look:

@@ -1,12 +1,9 @@
 """The people one knows, and which of them a face is."""
 
-import json
-import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from numbers import Real
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,43 +12,19 @@ import numpy as np
 
 from oneshot.errors import OneShotError, OneShotWarning
 from oneshot.gallery.cipher import secret_from
-from oneshot.gallery.enrolment import CANNOT_TELL, Enrolment, Shot, choose
-from oneshot.gallery.entries import Entry, Storage, Who
+from oneshot.gallery.doubles import without_doubles
+from oneshot.gallery.enrolment import Enrolment, UsedPhoto, choose
+from oneshot.gallery.entries import Entry, Who
 from oneshot.gallery.folders import people_in
-from oneshot.gallery.milvus import MilvusStore, exists
+from oneshot.gallery.matching import one_each, search, told
 from oneshot.gallery.names import cleaned, new_id
 from oneshot.gallery.npz import read_npz, write_npz
+from oneshot.gallery.person import Person, as_json, everybody, new_name
 from oneshot.gallery.photos import Photo, chosen, described_anew, joined, photos_of, renamed
-from oneshot.gallery.quality import DEFAULT, Limits, Quality, too_poor
-from oneshot.gallery.sqlite import Store
+from oneshot.gallery.places import absolute, in_milvus, is_kept, is_there, no_gallery, open_storage
+from oneshot.gallery.quality import DEFAULT, Limits, Quality
 from oneshot.gallery.thresholds import FAR, threshold_at, threshold_for_search
-from oneshot.geometry import described
 from oneshot.types import Floats, Image, Match, Model
-
-SAME_FACE = 0.9
-"""A cosine that no two people have, for weights without measured thresholds."""
-
-MILVUS = "milvus:"
-"""What the name of a gallery in Milvus begins with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody enrolled.
-
-    Attributes:
-        name: as it is shown.
-        templates: by its label each template's photos, as their qualities (0 to 1).
-        id: 32 hexadecimal digits that stay the same whatever the name.
-        external_id: what another system calls the person; "" is nothing.
-        metadata: anything that JSON holds.
-    """
-
-    name: str
-    templates: dict[str, list[float]]
-    id: str = ""
-    external_id: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Gallery:
@@ -81,7 +54,7 @@ class Gallery:
             raise _no_fingerprint()
         self._fingerprint = str(sha or "")
         self._path, self._encrypted = path, key is not None
-        self._store = _open(path, key)
+        self._store = open_storage(path, key)
         self._entries: Sequence[Entry] | None = None
         try:
             self._store.check(self._fingerprint)
@@ -99,14 +72,14 @@ class Gallery:
             OneShotError: there is no such thing, it is damaged or of another model; a bad photo.
         """
         if in_milvus(path):
-            if not exists(_place(path)):
-                raise _no_gallery(path)
+            if not is_there(path):
+                raise no_gallery(path)
             return cls(model, path, key=key)
         path = Path(path)
         if path.is_dir() or path.suffix not in (".db", ".npz"):
             return cls.from_folder(path, model)
         if not path.is_file():
-            raise _no_gallery(path)
+            raise no_gallery(path)
         if path.suffix == ".db":
             if not path.stat().st_size:
                 raise OneShotError(f"{path}: the file is empty; fetch a backup, or enroll again")
@@ -200,59 +173,36 @@ class Gallery:
         Raises:
             OneShotError: no name, no photo, no photo that can be used; the gallery's file cannot be written.
         """
-        name, template = _new_name(name), cleaned(template)
+        name, template = new_name(name), cleaned(template)
         entries, others = self._store.read(self._fingerprint, name)
         known = [entry.photo for entry in entries if entry.template == template]
         outcome = choose(name, photos, self.model, limits, known, others, keep)
         if not force and outcome.used:
-            outcome = self._without_doubles(name, outcome, limits is None)
-        who = Who(new_id(), name, cleaned(external_id), _as_json(name, metadata or {}))
+            raising = limits is None
+            outcome = without_doubles(self._store, self.model, self._fingerprint, name, outcome, raising)
+        who = Who(new_id(), name, cleaned(external_id), as_json(name, metadata or {}))
         self._add(name, template, outcome.used, who)
         return outcome
 
-    def add(self, name: str, shots: Sequence[Shot]) -> int:
+    def add(self, name: str, photos: Sequence[UsedPhoto]) -> int:
         """Add faces that were described already to a person, nothing twice; gives how many are new.
 
         Raises:
             OneShotError: one of another size, or the gallery's file cannot be written.
         """
-        name = _new_name(name)
+        name = new_name(name)
         known = {entry.photo for entry in self._store.read(self._fingerprint, name)[0] if not entry.template}
-        new = [shot for shot in shots if shot.photo not in known]
+        new = [photo for photo in photos if photo.photo not in known]
         self._add(name, "", new)
         return len(new)
 
-    def _without_doubles(self, name: str, outcome: Enrolment, raising: bool) -> Enrolment:
-        """What is left of an enrolment without faces that others are enrolled with.
-
-        Raises:
-            OneShotError: nothing is; or there is one, and `raising`.
-        """
-        thresholds = self.model.thresholds
-        least = max(thresholds.values(), default=SAME_FACE)
-        rows = np.array([shot.embedding for shot in outcome.used], np.float32)
-        used, left_out = [], dict(outcome.left_out)
-        for shot, match in zip(outcome.used, self._store.search(self._fingerprint, rows, top=2), strict=True):
-            other = next((one for one in match.candidates if one.name != name), None)
-            if other is None or other.similarity < least:
-                used.append(shot)
-                continue
-            why = f"already enrolled as {other.name}, similarity {other.similarity:.2f}"
-            if raising:
-                raise OneShotError(f"{shot.label}: {why}")
-            left_out[shot.label] = why
-        if not used:
-            reasons = "; ".join(f"{label}: {why}" for label, why in left_out.items())
-            raise OneShotError(f"{name}: none of the photos can be enrolled ({reasons})")
-        return Enrolment(used, left_out)
-
-    def _add(self, name: str, template: str, shots: Sequence[Shot], who: Who | None = None) -> None:
+    def _add(self, name: str, template: str, photos: Sequence[UsedPhoto], who: Who | None = None) -> None:
         now, model = time.time(), self._fingerprint
         entries = [
             Entry(name, template, s.photo, s.quality, model, now, s.file, s.path, s.box, s.crop)
-            for s in shots
+            for s in photos
         ]
-        self._store.add(entries, np.array([s.embedding for s in shots], np.float32), [who] if who else ())
+        self._store.add(entries, np.array([s.embedding for s in photos], np.float32), [who] if who else ())
 
     def remove(self, name: str) -> int:
         """Forget a person (by name or id), and overwrite what the file held of them; gives how many photos.
@@ -270,7 +220,7 @@ class Gallery:
         Raises:
             OneShotError: nobody has this name, somebody else has the new one, or it cannot be saved.
         """
-        name, new = self.known(name), _new_name(new)
+        name, new = self.known(name), new_name(new)
         if new != name:
             self._store.rewrite(self._fingerprint, [name], lambda state: renamed(state, new))
 
@@ -291,7 +241,7 @@ class Gallery:
         if external_id is not None:
             more["external_id"] = cleaned(external_id)
         if metadata is not None:
-            more["metadata"] = _as_json(name, metadata)
+            more["metadata"] = as_json(name, metadata)
         self._store.rewrite(
             self._fingerprint, [name], lambda state: ([replace(state[0][0], **more)], *state[1:])
         )
@@ -352,12 +302,12 @@ class Gallery:
             OneShotError: no such gallery, it cannot be saved, or without `drop` some photo cannot be
                 described: then nothing is changed.
         """
-        if not is_kept(path) or not (exists(_place(path)) if in_milvus(path) else Path(path).is_file()):
-            raise _no_gallery(path)
+        if not is_there(path):
+            raise no_gallery(path)
         sha = model.info.get("weights_sha256")
         if not sha:
             raise _no_fingerprint()
-        store = _open(path, key)
+        store = open_storage(path, key)
         try:
             return described_anew(store, model, str(sha), drop)
         finally:
@@ -432,10 +382,10 @@ class Gallery:
             OneShotError: embeddings of another size, or no threshold given and none carried by the weights.
         """
         threshold = self.threshold() if threshold is None else threshold
-        matches = self._search(embeddings, threshold, None, max(2, top))
+        matches = search(self._store, self._fingerprint, embeddings, threshold, None, max(2, top))
         matches = [replace(match, candidates=match.candidates[:top]) for match in matches]
-        matches = _told(matches, embeddings, qualities)
-        return _one_each(matches) if one_photo else matches
+        matches = told(matches, embeddings, qualities)
+        return one_each(matches) if one_photo else matches
 
     def verify(
         self,
@@ -455,34 +405,14 @@ class Gallery:
         """
         name = self.known(name)
         threshold = threshold_at(FAR, self.model.thresholds) if threshold is None else threshold
-        matches = self._search(embeddings, threshold, name, 1)
-        everybody = self._search(embeddings, threshold, None, 2) if len(matches) else []
+        matches = search(self._store, self._fingerprint, embeddings, threshold, name, 1)
+        of_all = search(self._store, self._fingerprint, embeddings, threshold, None, 2) if matches else []
         found = []
-        for match, all_of_them in zip(matches, everybody, strict=True):
+        for match, all_of_them in zip(matches, of_all, strict=True):
             others = [c.similarity for c in all_of_them.candidates if c.name != name]
             margin = match.similarity - others[0] if others else None
             found.append(replace(match, margin=margin, candidates=()))
-        return _told(found, embeddings, qualities)
-
-    def _search(self, embeddings: Floats, threshold: float, name: str | None, top: int) -> list[Match]:
-        if not isinstance(threshold, Real) or math.isnan(threshold):
-            raise OneShotError(f"threshold={threshold!r}: want a cosine from -1 to 1, such as 0.3")
-        try:
-            embeddings = np.asarray(embeddings, np.float32)
-        except (TypeError, ValueError):
-            what = type(embeddings).__name__
-            raise OneShotError(f"want embeddings (N, D), got {what}; give Faces.embeddings") from None
-        if embeddings.ndim != 2:
-            raise OneShotError(f"want embeddings (N, D), got {embeddings.shape}; give Faces.embeddings")
-        matches = [Match(None, -1.0)] * len(embeddings)
-        if len(embeddings) and not embeddings.shape[1]:
-            raise OneShotError("the faces are not described; call the model without embed=False")
-        rows = np.flatnonzero(described(embeddings))  # the rest is like nobody
-        if len(rows):
-            found = self._store.search(self._fingerprint, embeddings[rows], name, top)
-            for i, match in zip(rows, found, strict=True):
-                matches[i] = match if match.similarity >= threshold else replace(match, name=None)
-        return matches
+        return told(found, embeddings, qualities)
 
     def save(self, path: Path | str) -> None:
         """Write everything to one .npz, to carry it elsewhere: biometric data, and never encrypted.
@@ -512,8 +442,8 @@ class Gallery:
                 people = list(other._store.people(self._fingerprint))
         else:
             people, entries, embeddings = read_npz(Path(path), self._fingerprint)
-        entries = [replace(entry, name=_new_name(entry.name)) for entry in entries]
-        people = [replace(who, name=_new_name(who.name)) for who in people]
+        entries = [replace(entry, name=new_name(entry.name)) for entry in entries]
+        people = [replace(who, name=new_name(who.name)) for who in people]
         have = {e.about for e in self._store.entries(self._fingerprint)}
         new = [i for i, entry in enumerate(entries) if entry.about not in have]
         self._store.add([entries[i] for i in new], embeddings[new], people)
@@ -539,21 +469,14 @@ class Gallery:
         if self._path is None:
             people = self._store.people(self._fingerprint)
             return _restored, (self.model, *self._store.read(self._fingerprint, crops=True), people)
-        return _reopened, (self.model, _absolute(self._path), self._encrypted)
+        return _reopened, (self.model, absolute(self._path), self._encrypted)
 
     @property
     def _everybody(self) -> dict[str, Person]:
         """By name, gathered again only if anybody changed the gallery: a video asks at every frame."""
         entries = self._store.entries(self._fingerprint)
         if entries is not self._entries:
-            known = {who.name: who for who in self._store.people(self._fingerprint)}
-            people: dict[str, Person] = {}
-            for entry in entries:
-                if entry.name not in people:
-                    who = known.get(entry.name, Who("", entry.name))
-                    people[entry.name] = Person(entry.name, {}, who.id, who.external_id, who.metadata)
-                person = people[entry.name]
-                person.templates.setdefault(entry.template, []).append(entry.quality)
+            people = everybody(entries, self._store.people(self._fingerprint))
             self._entries, self._people = entries, people
         return self._people
 
@@ -581,61 +504,6 @@ class Gallery:
         return OneShotError(f"{name}: is not enrolled; enrolled are {known}{' …' * (len(self) > 10)}")
 
 
-def _new_name(name: str) -> str:
-    text = cleaned(name)
-    if not text:
-        raise OneShotError("a person needs a name; give one that is not blank")
-    return text
-
-
-def _told(matches: list[Match], embeddings: Floats, qualities: Sequence[Quality] | None) -> list[Match]:
-    """Matches where nobody is named of whom one cannot tell."""
-    if qualities is None:
-        return matches
-    if len(qualities) != len(matches):
-        raise OneShotError(f"{len(qualities)} qualities for {len(matches)} faces; give one for each")
-    known = described(np.asarray(embeddings, np.float32))
-    reasons = [too_poor(q) if told else CANNOT_TELL for q, told in zip(qualities, known, strict=True)]
-    return [
-        replace(match, name=None, reason=why) if why else match
-        for match, why in zip(matches, reasons, strict=True)
-    ]
-
-
-def _one_each(matches: list[Match]) -> list[Match]:
-    """Each name to the most similar of a photo's faces."""
-    best: dict[str, int] = {}
-    for i, match in enumerate(matches):
-        if match.name is not None and match.similarity > matches[best.setdefault(match.name, i)].similarity:
-            best[match.name] = i
-    return [
-        match
-        if match.name is None or best[match.name] == i
-        else replace(match, name=None, reason=f"another face in the photo is more like {match.name}")
-        for i, match in enumerate(matches)
-    ]
-
-
-def _as_json(name: str, metadata: object) -> dict[str, Any]:
-    try:
-        data = json.loads(json.dumps(metadata, allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        raise OneShotError(f"{name}: metadata is names and values that JSON holds; give such an object")
-    return data
-
-
-def in_milvus(path: Path | str) -> bool:
-    """Whether this names a gallery in Milvus."""
-    return str(path).startswith(MILVUS)
-
-
-def is_kept(path: Path | str) -> bool:
-    """Whether this names a gallery that changes stay in: a .db file, or one in Milvus."""
-    return in_milvus(path) or Path(path).suffix == ".db"
-
-
 def _restored(model: Model, entries: Sequence[Entry], embeddings: Floats, people: Sequence[Who]) -> Gallery:
     gallery = Gallery(model)
     gallery._store.add(entries, embeddings, people)
@@ -644,30 +512,6 @@ def _restored(model: Model, entries: Sequence[Entry], embeddings: Floats, people
 
 def _reopened(model: Model, path: str, encrypted: bool) -> Gallery:
     return Gallery(model, path, key=secret_from() if encrypted else None)
-
-
-def _absolute(path: Path | str) -> str:
-    if not in_milvus(path):
-        return str(Path(path).absolute())
-    place = _place(path)
-    return str(path) if "://" in place else MILVUS + str(Path(place).absolute())
-
-
-def _place(path: Path | str) -> str:
-    return str(path).removeprefix(MILVUS)
-
-
-def _no_gallery(path: Path | str) -> OneShotError:
-    return OneShotError(f"{path}: no such gallery; make one with oneshot enroll, or check the name")
-
-
-def _open(path: Path | str | None, key: bytes | None) -> Storage:
-    if path is not None and in_milvus(path):
-        return MilvusStore(_place(path), key)
-    file = None if path is None else Path(path)
-    if file is not None and file.suffix != ".db":
-        raise OneShotError(f"{file}: a gallery's name ends in .db; rename it")
-    return Store(file, key)
 
 
 def _no_fingerprint() -> OneShotError:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from oneshot.gallery.gallery import Gallery, Person
+from oneshot.gallery.gallery import Gallery
+from oneshot.gallery.person import Person
 from oneshot.serve.problems import Problem
 from oneshot.types import Faces, Image, Model
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from oneshot.gallery.gallery import Gallery, Person
+from oneshot.gallery.gallery import Gallery
+from oneshot.gallery.person import Person
 from oneshot.gallery.photos import Photo
 from oneshot.types import Candidate, Faces, Match
 from oneshot.watch.records import face_record, rounded

@@ -414,7 +414,7 @@ def test_with_limits_poor_photos_are_named_and_left_out(empty: Gallery, tmp_path
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         outcome = gallery.enroll("Rhea", photos, limits=Limits())
-    assert [shot.label for shot in outcome.used] == [f"Rhea's photo {i}" for i in (1, 8, 9, 4)]
+    assert [photo.label for photo in outcome.used] == [f"Rhea's photo {i}" for i in (1, 8, 9, 4)]
     reasons = {
         "Rhea's photo 2": "the face is blurred; take a sharper one",
         "Rhea's photo 3": "the face is too small (30 pixels of 40); crop it closer",
