@@ -15,7 +15,8 @@ from typing import Any
 
 from oneshot import extras
 from oneshot.album.album import FOLDER, MODEL, ROWS, arrow, open_index, schema_of
-from oneshot.album.describe import Describe, content_of, here
+from oneshot.album.describe import Describe, here
+from oneshot.album.earlier import Before, Moves, sources_of, stamp_of
 from oneshot.album.videos import is_video
 from oneshot.errors import OneShotError
 from oneshot.files import check_writable, from_readable, readable, replacing
@@ -112,14 +113,14 @@ def _index(
     facts = {MODEL: str(model.info.get("weights_sha256", "")), FOLDER: readable(str(folder.resolve()))}
     found = photos_below(folder, exclude, videos)
     files = [*found.pictures, *found.videos]
-    stamps = {readable(path.relative_to(folder).as_posix()): _stamp(path) for path in files}
+    stamps = {readable(path.relative_to(folder).as_posix()): stamp_of(path) for path in files}
     parts = out.with_name(f".{out.name}.parts")
 
     def kept(photo: str) -> bool:
         name = from_readable(photo)
         return found.kept(folder / name) and not excluded(Path(name), exclude)
 
-    before = _Before.read(_sources(out, parts), facts, stamps, kept, rebase)
+    before = Before.read(sources_of(out, parts), facts, stamps, kept, rebase)
     stamps |= before.kept
     moves = before.moves(folder, stamps)
     moved = {new for names in moves.values() for new in names}
@@ -167,83 +168,18 @@ def _alone(out: Path) -> Iterator[None]:
         lock.release()
 
 
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """What earlier runs left: photos known as they are now, and by contents where each stands.
-
-    Of the known ones, `kept` has the stamps of those that cannot be read now: nobody can say they are gone.
-    """
-
-    known: set[str]
-    kept: dict[str, str]
-    sizes: set[str]
-    contents: dict[str, tuple[Path, str]]
-
-    @classmethod
-    def read(
-        cls,
-        sources: Sequence[Path],
-        facts: Mapping[bytes, str],
-        stamps: Mapping[str, str],
-        kept: Callable[[str], bool],
-        rebase: bool,
-    ) -> "_Before":
-        """Look through the earlier file and the parts."""
-        before = cls(set(), {}, set(), {})
-        for source in sources:
-            table = open_index(source, facts, rebase).read(columns=["photo", "stamp", "content"])
-            for photo, stamp, content in zip(*(column.to_pylist() for column in table.columns), strict=True):
-                before.contents.setdefault(content, (source, photo))
-                before.sizes.add(stamp.partition("-")[0])
-                if stamps.get(photo) == stamp:
-                    before.known.add(photo)
-                elif photo not in stamps and kept(photo):
-                    before.known.add(photo)
-                    before.kept[photo] = stamp
-        return before
-
-    def moves(self, folder: Path, stamps: Mapping[str, str]) -> "_Moves":
-        """Under which new names photos are there now. Only files of a size that is known are read."""
-        moves: _Moves = {}
-        for photo, stamp in stamps.items():
-            if photo not in self.known and stamp.partition("-")[0] in self.sizes:
-                try:
-                    place = self.contents.get(content_of(folder / from_readable(photo)))
-                except OneShotError:
-                    continue  # what is wrong with it is said when it is looked at
-                if place is not None:
-                    moves.setdefault(place, []).append(photo)
-        return moves
-
-
-_Moves = dict[tuple[Path, str], list[str]]
-"""By a source and a photo in it, the names that it has now besides."""
-
-
-def _stamp(path: Path) -> str:
-    """Another one when the photo was changed."""
-    stat = path.stat()
-    return f"{stat.st_size}-{stat.st_mtime_ns}"
-
-
-def _sources(out: Path, parts: Path) -> list[Path]:
-    return [*([out] if out.exists() else []), *sorted(parts.glob("*.parquet"))]
-
-
 def _write_part(parts: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[bytes, str]) -> None:
     pa, pq = arrow()
     with replacing(parts / f"{len(list(parts.glob('*.parquet'))):06}.parquet") as partial:
         pq.write_table(pa.Table.from_pylist(list(rows), schema=schema_of(facts)), partial)
 
 
-def _join(
-    out: Path, parts: Path, facts: Mapping[bytes, str], stamps: Mapping[str, str], moves: _Moves
-) -> int:
+def _join(out: Path, parts: Path, facts: Mapping[bytes, str], stamps: Mapping[str, str], moves: Moves) -> int:
     """Make the new file of what still holds of the older one and the parts; gives the number of faces."""
     pa, pq = arrow()
     schema, written, faces = schema_of(facts), set[str](), 0
     with replacing(out) as partial, pq.ParquetWriter(partial, schema) as writer:
-        for source in _sources(out, parts):
+        for source in sources_of(out, parts):
             here = set()
             for batch in open_index(source, facts, True).iter_batches(ROWS):
                 rows, names = [], []

@@ -53,7 +53,7 @@ def test_what_is_deleted_is_gone_from_the_bytes(path: Path) -> None:
 
 
 def test_a_deletion_that_others_hold_up_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oneshot.gallery.sqlite.PATIENCE", 0.05)
+    monkeypatch.setattr("oneshot.gallery.sqlite_file.PATIENCE", 0.05)
     store = Store(path)
     store.add([entry("Ada")], row(0))
     reader = sqlite3.connect(path, isolation_level=None)
@@ -181,7 +181,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 def test_a_locked_file_and_a_full_disk_are_told_and_nothing_is_lost(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oneshot.gallery.sqlite.PATIENCE", 0.05)
+    monkeypatch.setattr("oneshot.gallery.sqlite_file.PATIENCE", 0.05)
     store = Store(path)
     store.add([entry("Ada")], row(0))
     other = sqlite3.connect(path, isolation_level=None)
@@ -190,7 +190,7 @@ def test_a_locked_file_and_a_full_disk_are_told_and_nothing_is_lost(
         store.add([entry("Bo")], row(1))
     assert [e.name for e in store.read(MODEL)[0]] == ["Ada"]  # reading goes on
     other.execute("ROLLBACK")
-    store._db.execute("PRAGMA max_page_count = 10")  # SQLite says the same where a disk has no room
+    store._file.db.execute("PRAGMA max_page_count = 10")  # SQLite says the same where a disk has no room
     with pytest.raises(OneShotError, match=r"g\.db: the disk is full, and nothing was changed"):
         store.add([entry(f"p{i}") for i in range(20)], np.concatenate([row(i) for i in range(20)]))
     assert [e.name for e in store.read(MODEL)[0]] == ["Ada"]
