@@ -29,7 +29,7 @@ class Settings(BaseSettings):
         decoded: pictures held decoded at a time, max_images at least; the others wait as they came.
         batch: pictures in one run of the network at most.
         rate: requests a minute of one key, or of one address where there are no keys.
-        seconds: for a whole request, its body included.
+        seconds: for a whole request, its body included; and as long again for taking the answer.
         header_seconds: for a request's head, and between two requests of one connection.
         stop_seconds: for requests that are under way when the service is stopped.
         connections: at a time.
