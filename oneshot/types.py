@@ -12,6 +12,9 @@ Image = NDArray[np.uint8]
 
 Floats = NDArray[np.float32]
 
+AnyFloats = NDArray[np.floating]
+"""Of whatever precision."""
+
 
 class Frame(NamedTuple):
     """One picture of a source: its number from 0, its time in seconds, and the (H, W, 3) BGR uint8 array."""

@@ -10,7 +10,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from oneshot.evaluation import data, detection
 from oneshot.evaluation.identification import boxed_by_people, identification_figures
@@ -19,17 +18,16 @@ from oneshot.evaluation.people import Photo
 from oneshot.evaluation.pose import Measure
 from oneshot.evaluation.verification import cosine, euclidean, verify
 from oneshot.media.images import read_image
-from oneshot.types import Faces, Image
+from oneshot.types import AnyFloats, Faces, Image
 
 Network = Callable[[Image], Faces]
 MEASURES: dict[str, Measure] = {"dlib": euclidean}
 """Of pipelines whose embeddings are not compared by cosine."""
 
-Floats = NDArray[np.floating]
 Progress = Callable[[Iterable[Image], int], Iterable[Image]]
 
 
-def passed(network: Network, photos: Iterable[Image]) -> tuple[Floats, float]:
+def passed(network: Network, photos: Iterable[Image]) -> tuple[AnyFloats, float]:
     """(P, D) embeddings of the central faces, NaN where there is none, and the median ms of a photo."""
     rows, times = [], []
     for photo in photos:

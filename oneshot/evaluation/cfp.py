@@ -23,9 +23,8 @@ from oneshot.evaluation.pipelines import OnePass, Pipeline, network
 from oneshot.evaluation.pose import Measure
 from oneshot.evaluation.verification import cosine, missed, undecided, verify
 from oneshot.inference.predictor import OneShot
-from oneshot.types import Detected, Faces, Image
+from oneshot.types import AnyFloats, Detected, Faces, Image
 
-Floats = NDArray[np.floating]
 Detector = Callable[[Image], Detected]
 POSES = ("frontal", "profile")
 PARTS = ("eye", "nose", "mouth")
@@ -37,7 +36,7 @@ class Photos:
 
     names: tuple[str, ...]
     pose: NDArray[np.str_]  # (P,), of POSES
-    points: Floats  # (P, 3, 2): the visible eye, nose tip and mouth corner, pixels
+    points: AnyFloats  # (P, 3, 2): the visible eye, nose tip and mouth corner, pixels
     places: NDArray[np.int64]  # (P, 3): which of the five landmarks they are
     pairs: dict[str, Pairs]
 
@@ -100,10 +99,10 @@ def _corrected(whole: OneShot, times: int) -> Detector:
 
 def run(
     network: Callable[[Image], Faces], finders: Mapping[str, Detector], images: Iterable[Image]
-) -> tuple[Floats, dict[str, Floats]]:
+) -> tuple[AnyFloats, dict[str, AnyFloats]]:
     """Embeddings (P, D) of the central faces; by finder the landmarks (P, 5, 2) of the best. NaN: no face."""
-    rows: list[Floats] = []
-    points: dict[str, list[Floats]] = {name: [] for name in finders}
+    rows: list[AnyFloats] = []
+    points: dict[str, list[AnyFloats]] = {name: [] for name in finders}
     for image in images:
         rows.append(central_face(network, image)[0])
         for name, find in finders.items():
@@ -113,7 +112,7 @@ def run(
 
 
 def figures(
-    photos: Photos, embeddings: Floats, landmarks: Mapping[str, Floats], measure: Measure = cosine
+    photos: Photos, embeddings: AnyFloats, landmarks: Mapping[str, AnyFloats], measure: Measure = cosine
 ) -> dict[str, Any]:
     """Each protocol's figures and, by pose, photos, missed and undecided ones, and errors of the landmarks.
 
@@ -146,7 +145,7 @@ def figures(
     return result
 
 
-def landmark_errors(photos: Photos, landmarks: Floats, mine: NDArray[np.bool_]) -> dict[str, float | None]:
+def landmark_errors(photos: Photos, landmarks: AnyFloats, mine: NDArray[np.bool_]) -> dict[str, float | None]:
     """Mean distance of landmarks (P, 5, 2) from people's, over these photos' (P,) distance from eye to mouth.
 
     In percent, of all three points and of each; None where none of the photos has a face.

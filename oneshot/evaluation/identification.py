@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from oneshot.evaluation.pose import Measure
 from oneshot.evaluation.verification import cosine
 from oneshot.gallery.thresholds import threshold_at_far
+from oneshot.types import AnyFloats
 
-Floats = NDArray[np.floating]
 FARS = ("1e-2", "1e-3")
 
 
@@ -47,7 +47,7 @@ def split(people: Sequence[str], enrol: int, least: int = 4, hold_out: int = 0) 
     return Split([rows[:enrol] for rows in known], index[:, 0], index[:, 1], np.array(strangers, np.int64))
 
 
-def templates(embeddings: Floats, enrolled: Iterable[Sequence[int]]) -> Floats:
+def templates(embeddings: AnyFloats, enrolled: Iterable[Sequence[int]]) -> AnyFloats:
     """(people, D): means of the embeddings (N, D) that were found; NaN where none was."""
     rows = []
     for photos in enrolled:
@@ -58,8 +58,8 @@ def templates(embeddings: Floats, enrolled: Iterable[Sequence[int]]) -> Floats:
 
 
 def best_matches(
-    templates: Floats, queries: Floats, measure: Measure = cosine
-) -> tuple[NDArray[np.int64], Floats]:
+    templates: AnyFloats, queries: AnyFloats, measure: Measure = cosine
+) -> tuple[NDArray[np.int64], AnyFloats]:
     """The most similar person (Q,) of each query (Q, D), and the similarity; −1 and NaN where no face was."""
     best, similarity = np.full(len(queries), -1), np.full(len(queries), np.nan)
     for i, query in enumerate(queries):
@@ -71,7 +71,7 @@ def best_matches(
 
 
 def identification_figures(
-    embeddings: Floats, people: Sequence[str], enrol: int, measure: Measure = cosine, hold_out: int = 0
+    embeddings: AnyFloats, people: Sequence[str], enrol: int, measure: Measure = cosine, hold_out: int = 0
 ) -> dict[str, Any]:
     """Closed set: queries answered rightly. Open set: DIR, rank 1, at FARs over the strangers.
 

@@ -6,29 +6,27 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from oneshot.evaluation.data import Pairs
 from oneshot.evaluation.verification import all_pairs_thresholds, cosine, tar_at, verify
-from oneshot.types import Detected, Faces, Image
+from oneshot.types import AnyFloats, Detected, Faces, Image
 
-Floats = NDArray[np.floating]
-Aligned = Callable[[Image, Floats], Floats]
+Aligned = Callable[[Image, AnyFloats], AnyFloats]
 """(photo, landmarks (5, 2) in its pixels) → one embedding (D,)."""
 
-NO_LANDMARKS: Floats = np.full((5, 2), np.nan)
+NO_LANDMARKS: AnyFloats = np.full((5, 2), np.nan)
 
 
 @dataclass(frozen=True, slots=True)
 class Passes:
     """What the photos gave, a row each; NaN where no face was found."""
 
-    embeddings: Floats  # (P, D): end to end
-    aligned: dict[str, Floats]  # (P, D') by recogniser: at given landmarks
-    landmark_error: Floats  # (P,): mean distance to the given landmarks / their distance between the eyes
+    embeddings: AnyFloats  # (P, D): end to end
+    aligned: dict[str, AnyFloats]  # (P, D') by recogniser: at given landmarks
+    landmark_error: AnyFloats  # (P,): mean distance to the given landmarks / their distance between the eyes
 
 
-def central(boxes: Floats, image: Image) -> int | None:
+def central(boxes: AnyFloats, image: Image) -> int | None:
     """Which of the boxes (N, 4) has its centre nearest the image's; None if there are none."""
     if len(boxes) == 0:
         return None
@@ -46,14 +44,14 @@ def scaled(photo: Image, side: int | None) -> Image:
     return np.asarray(cv2.resize(photo, size, interpolation=how), np.uint8)
 
 
-def mirrored(image: Image, landmarks: Floats) -> tuple[Image, Floats]:
+def mirrored(image: Image, landmarks: AnyFloats) -> tuple[Image, AnyFloats]:
     """Left and right exchanged; the points (5, 2) stay named by where they are seen."""
     flipped = landmarks[[1, 0, 2, 4, 3]].copy()
     flipped[:, 0] = image.shape[1] - flipped[:, 0]
     return np.ascontiguousarray(image[:, ::-1]), flipped
 
 
-def joined(parts: list[Floats]) -> Floats:
+def joined(parts: list[AnyFloats]) -> AnyFloats:
     """The mean direction of the embeddings that are there, a single view's as it is; NaN if none is."""
     if len(parts) == 1:
         return parts[0]
@@ -64,7 +62,7 @@ def joined(parts: list[Floats]) -> Floats:
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
 
-def central_landmarks(detector: Callable[[Image], Detected], photo: Image) -> Floats:
+def central_landmarks(detector: Callable[[Image], Detected], photo: Image) -> AnyFloats:
     """(5, 2) of the most central face in the photo's pixels; NaN if there is none."""
     faces = detector(photo)
     i = central(faces.boxes, photo)
@@ -73,7 +71,7 @@ def central_landmarks(detector: Callable[[Image], Detected], photo: Image) -> Fl
 
 def run(
     network: Callable[[Image], Faces],
-    photos: Iterable[tuple[Image, Floats]],
+    photos: Iterable[tuple[Image, AnyFloats]],
     *,
     photo_side: int | None = None,
     mirror: bool = False,
@@ -87,7 +85,7 @@ def run(
     """
     aligned = aligned or {}
     embeddings, errors = [], []
-    others: dict[str, list[Floats]] = {name: [] for name in aligned}
+    others: dict[str, list[AnyFloats]] = {name: [] for name in aligned}
     for photo, landmarks in photos:
         small = scaled(photo, photo_side)
         given = landmarks * (small.shape[1] / photo.shape[1])
@@ -100,7 +98,7 @@ def run(
     return Passes(stacked(embeddings), {k: stacked(rows) for k, rows in others.items()}, np.array(errors))
 
 
-def central_face(network: Callable[[Image], Faces], image: Image) -> tuple[Floats, Floats]:
+def central_face(network: Callable[[Image], Faces], image: Image) -> tuple[AnyFloats, AnyFloats]:
     """Its embedding (D,) and landmarks (5, 2); a missed face is one NaN, widened later, and NaN points."""
     faces = network(image)
     i = central(faces.boxes, image)
@@ -109,15 +107,15 @@ def central_face(network: Callable[[Image], Faces], image: Image) -> tuple[Float
     return faces.embeddings[i], faces.landmarks[i]
 
 
-def _aligned(embed: Aligned, image: Image, landmarks: Floats) -> Floats:
+def _aligned(embed: Aligned, image: Image, landmarks: AnyFloats) -> AnyFloats:
     return np.full(1, np.nan) if np.isnan(landmarks).any() else embed(image, landmarks)
 
 
-def _error(points: Floats, given: Floats) -> float:
+def _error(points: AnyFloats, given: AnyFloats) -> float:
     return float(np.linalg.norm(points - given, axis=1).mean() / np.linalg.norm(given[0] - given[1]))
 
 
-def stacked(embeddings: list[Floats]) -> Floats:
+def stacked(embeddings: list[AnyFloats]) -> AnyFloats:
     """(P, D) float32 of embeddings (D,) and lone NaNs for what was missed."""
     width = max((len(embedding) for embedding in embeddings), default=0)
     rows = np.full((len(embeddings), width), np.nan, np.float32)
@@ -163,5 +161,5 @@ def figures(passes: Passes, pairs: Pairs) -> dict[str, Any]:
     }
 
 
-def _scores(embeddings: Floats, pairs: Pairs) -> Floats:
+def _scores(embeddings: AnyFloats, pairs: Pairs) -> AnyFloats:
     return cosine(embeddings[pairs.first], embeddings[pairs.second])

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from oneshot.errors import OneShotError
 from oneshot.evaluation.verification import roc
 from oneshot.files import replacing
+from oneshot.types import AnyFloats
 
-Floats = NDArray[np.floating]
-Curves = Mapping[str, tuple[Floats, NDArray[np.bool_]]]
+Curves = Mapping[str, tuple[AnyFloats, NDArray[np.bool_]]]
 """By what it is called: scores (K,), and which of them are the same person's."""
 
 RATES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4)

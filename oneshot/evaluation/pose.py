@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.evaluation.verification import cosine, error_rates
+from oneshot.types import AnyFloats
 
 POSES = ("frontal", "three_quarter", "profile")
 PAIRS = list(itertools.combinations_with_replacement(POSES, 2))
 MIXED = "mixed"
 """The pose of a template that holds several."""
 
-Floats = NDArray[np.floating]
 Index = NDArray[np.int64]
 Records = Sequence[Mapping[str, Any]]
 """`person`, `video`, `pose` of each image."""
 
-Measure = Callable[[Floats, Floats], Floats]
+Measure = Callable[[AnyFloats, AnyFloats], AnyFloats]
 """Similarity of (K, D) and (K, D), row by row: `cosine`, `chi_square`."""
 
 
@@ -70,7 +70,7 @@ def _in_turns(poses: Mapping[str, Sequence[int]]) -> list[int]:
     return [image for row in rows for image in row if image is not None]
 
 
-def means(chosen: Sequence[Template], embeddings: Floats) -> Floats:
+def means(chosen: Sequence[Template], embeddings: AnyFloats) -> AnyFloats:
     """(T, D): mean of the embeddings (N, D) that were found; NaN if none of a template's was."""
     rows = np.full((len(chosen), embeddings.shape[1]), np.nan, np.float32)
     for row, template in zip(rows, chosen, strict=True):
@@ -113,14 +113,14 @@ def _places(chosen: Sequence[Template]) -> dict[tuple[str, str, int], list[int]]
     return place
 
 
-def compared(first: Floats, second: Floats, a: Index, b: Index, measure: Measure) -> Floats:
+def compared(first: AnyFloats, second: AnyFloats, a: Index, b: Index, measure: Measure) -> AnyFloats:
     """(K,) similarities of rows first[a] and second[b], a part at a time: K can be 73,600 rows of 1000."""
     parts = np.array_split(np.arange(len(a)), max(1, len(a) // 4096))
     return np.concatenate([measure(first[a[part]], second[b[part]]) for part in parts])
 
 
 def pose_figures(
-    records: Records, embeddings: Floats, sizes: Sequence[int] = (1, 5), measure: Measure = cosine
+    records: Records, embeddings: AnyFloats, sizes: Sequence[int] = (1, 5), measure: Measure = cosine
 ) -> dict[str, Any]:
     """Error rates in percent by template size and pair of poses ("frontal/profile"), and numbers of trials.
 
@@ -135,15 +135,15 @@ def pose_figures(
 
 
 def pose_scores(
-    records: Records, embeddings: Floats, size: int, measure: Measure = cosine
-) -> dict[str, tuple[Floats, NDArray[np.bool_]]]:
+    records: Records, embeddings: AnyFloats, size: int, measure: Measure = cosine
+) -> dict[str, tuple[AnyFloats, NDArray[np.bool_]]]:
     """By pair of poses: the scores (K,) behind `pose_figures`, and which are the same person's."""
     chosen = templates(records, size)
     return _scores(chosen, chosen, embeddings, PAIRS, measure)
 
 
 def outlook_figures(
-    records: Records, embeddings: Floats, size: int = 5, measure: Measure = cosine
+    records: Records, embeddings: AnyFloats, size: int = 5, measure: Measure = cosine
 ) -> dict[str, Any]:
     """What the paper leaves for later, as `pose_figures` gives it; templates of `size` images.
 
@@ -165,7 +165,7 @@ def outlook_figures(
 def _figures(
     enrolled: Sequence[Template],
     queries: Sequence[Template],
-    embeddings: Floats,
+    embeddings: AnyFloats,
     pairs: Sequence[tuple[str, str]],
     measure: Measure,
 ) -> dict[str, Any]:
@@ -176,10 +176,10 @@ def _figures(
 def _scores(
     enrolled: Sequence[Template],
     queries: Sequence[Template],
-    embeddings: Floats,
+    embeddings: AnyFloats,
     pairs: Sequence[tuple[str, str]],
     measure: Measure,
-) -> dict[str, tuple[Floats, NDArray[np.bool_]]]:
+) -> dict[str, tuple[AnyFloats, NDArray[np.bool_]]]:
     first, second = means(enrolled, embeddings), means(queries, embeddings)
     result = {}
     for pair in pairs:

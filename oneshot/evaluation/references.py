@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from oneshot.errors import OneShotError
-from oneshot.evaluation.lfw import Aligned, Floats, central_landmarks
+from oneshot.evaluation.lfw import Aligned, central_landmarks
 from oneshot.evaluation.peers.detectors import Scrfd
-from oneshot.evaluation.peers.recognisers import EdgeFace
+from oneshot.evaluation.peers.recognisers import EdgeFaceOnCrops
 from oneshot.geometry import warp_face
 from oneshot.inference.crop import aligned_crop
 from oneshot.media.images import least_side, letterbox
-from oneshot.types import Image
+from oneshot.types import AnyFloats, Image
 
 
-def given_landmarks(peers: Path, threads: int) -> Callable[[Image], Floats]:
+def given_landmarks(peers: Path, threads: int) -> Callable[[Image], AnyFloats]:
     """SCRFD-500M's landmarks of a photo's most central face, (5, 2).
 
     At side 480 it misses none of the photos of LFW's pairs (at their own 250 and at 320, one).
@@ -49,7 +49,7 @@ def student(weights: Path, side: int, min_side: int | None, threads: int) -> Ali
         ) from error
     backend = TorchBackend(file, threads)
 
-    def embed(photo: Image, landmarks: Floats) -> Floats:
+    def embed(photo: Image, landmarks: AnyFloats) -> AnyFloats:
         padded, scale = letterbox(photo, side, least_side(min_side, side))
         rgb = np.ascontiguousarray(padded[None, ..., ::-1])
         return backend.embed(rgb, (landmarks * np.asarray(scale))[None].astype(np.float32))[0]
@@ -59,7 +59,7 @@ def student(weights: Path, side: int, min_side: int | None, threads: int) -> Ali
 
 def teacher(models: Path, threads: int, recogniser: str) -> Aligned:
     """EdgeFace, "xxs" or "xs", on the 112 × 112 crop aligned by the landmarks."""
-    network = EdgeFace(models, threads, recogniser)
+    network = EdgeFaceOnCrops(models, threads, recogniser)
     return lambda photo, landmarks: network(warp_face(photo, landmarks)[None])[0]
 
 

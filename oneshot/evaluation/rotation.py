@@ -11,14 +11,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from oneshot.evaluation.data import Pairs
 from oneshot.evaluation.lfw import central_face, stacked
 from oneshot.evaluation.verification import all_pairs_thresholds, cosine, missed, tar_at, undecided
-from oneshot.types import Faces, Image
-
-Floats = NDArray[np.floating]
+from oneshot.types import AnyFloats, Faces, Image
 
 ANGLES = tuple(range(0, 360, 15))
 """Degrees, counter-clockwise; the first has to be 0."""
@@ -40,7 +37,7 @@ def turned(photo: Image, angle: float) -> Image:
     return np.asarray(cv2.warpAffine(photo, matrix, (width, height), borderMode=corners), np.uint8)
 
 
-def turned_back(points: Floats, angle: float, photo: Image) -> Floats:
+def turned_back(points: AnyFloats, angle: float, photo: Image) -> AnyFloats:
     """Points (..., 2) of the turned photo where they are in the photo itself; pixel i spans [i, i + 1)."""
     middle = np.array(photo.shape[1::-1]) / 2
     sine, cosine_ = np.sin(np.radians(angle)), np.cos(np.radians(angle))
@@ -53,14 +50,14 @@ class Turns:
     """What P photos gave at each of A angles; NaN where no face was found."""
 
     angles: Sequence[int]
-    embeddings: Floats  # (A, P, D)
-    landmarks: Floats  # (A, P, 5, 2), turned back into the upright photo's pixels
+    embeddings: AnyFloats  # (A, P, D)
+    landmarks: AnyFloats  # (A, P, 5, 2), turned back into the upright photo's pixels
 
 
 def run(network: Callable[[Image], Faces], photos: Iterable[Image], angles: Sequence[int] = ANGLES) -> Turns:
     """Pass every photo once at each angle."""
-    rows: list[list[Floats]] = [[] for _ in angles]
-    points: list[list[Floats]] = [[] for _ in angles]
+    rows: list[list[AnyFloats]] = [[] for _ in angles]
+    points: list[list[AnyFloats]] = [[] for _ in angles]
     for photo in photos:
         for place, angle in enumerate(angles):
             embedding, landmarks = central_face(network, turned(photo, angle))
@@ -99,11 +96,11 @@ def figures(turns: Turns, pairs: Pairs, shipped: float | None = None) -> dict[st
     }
 
 
-def _unit(rows: Floats) -> Floats:
+def _unit(rows: AnyFloats) -> AnyFloats:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def strangers_accepted(embeddings: Floats, people: Sequence[str], threshold: float) -> float:
+def strangers_accepted(embeddings: AnyFloats, people: Sequence[str], threshold: float) -> float:
     """The share of pairs of different people, of all photos (P, D), whose cosine reaches the threshold.
 
     A pair with a face that was not found, or not described, is not accepted.

@@ -21,29 +21,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot.gallery.thresholds import threshold_at_far
+from oneshot.types import AnyFloats
 
-Floats = NDArray[np.floating]
 FARS = ("1e-2", "1e-3", "0")
 """What LFW's 3,000 impostor pairs can measure: at 1e-3 three of them are accepted, at 0 none."""
 
 
-def missed(embeddings: Floats) -> NDArray[np.bool_]:
+def missed(embeddings: AnyFloats) -> NDArray[np.bool_]:
     """(P,): which of (P, D) stand for photos in which no face was found."""
     return np.asarray(np.isnan(embeddings).any(1))
 
 
-def undecided(embeddings: Floats) -> NDArray[np.bool_]:
+def undecided(embeddings: AnyFloats) -> NDArray[np.bool_]:
     """(P,): which of (P, D) stand for faces that were found and not described."""
     return np.asarray((embeddings == 0).all(1))
 
 
-def cosine(first: Floats, second: Floats) -> Floats:
+def cosine(first: AnyFloats, second: AnyFloats) -> AnyFloats:
     """(P, D), (P, D) of any length → (P,); NaN where either row is NaN (no face), 0 where one is zeros."""
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return np.einsum("pd,pd->p", first, second) / np.maximum(lengths, 1e-12)
 
 
-def chi_square(first: Floats, second: Floats) -> Floats:
+def chi_square(first: AnyFloats, second: AnyFloats) -> AnyFloats:
     """Minus the χ² distance, sum of (a - b)² / (a + b): (P, D), (P, D), none negative → (P,), at most 0.
 
     The measure of SqueezeFacePoseNet's paper. Numbers that are 0 in both add nothing; NaN rows give NaN.
@@ -53,12 +53,12 @@ def chi_square(first: Floats, second: Floats) -> Floats:
     return -shares.sum(1)
 
 
-def euclidean(first: Floats, second: Floats) -> Floats:
+def euclidean(first: AnyFloats, second: AnyFloats) -> AnyFloats:
     """Minus the distance: (P, D), (P, D) → (P,), at most 0; NaN where either row is NaN. dlib's measure."""
     return -np.linalg.norm(first - second, axis=1)
 
 
-def tar_at(threshold: float, genuine: Floats) -> float:
+def tar_at(threshold: float, genuine: AnyFloats) -> float:
     """Fraction of the same-person scores accepted; a missed face is a reject."""
     if np.isnan(threshold) or len(genuine) == 0:
         return float("nan")
@@ -68,12 +68,12 @@ def tar_at(threshold: float, genuine: Floats) -> float:
 class Roc(NamedTuple):
     """Rates at each threshold, (T,), thresholds rising: `far` and `tar` fall from accept-all to none."""
 
-    thresholds: Floats
-    far: Floats
-    tar: Floats
+    thresholds: AnyFloats
+    far: AnyFloats
+    tar: AnyFloats
 
 
-def roc(scores: Floats, same: NDArray[np.bool_]) -> Roc:
+def roc(scores: AnyFloats, same: NDArray[np.bool_]) -> Roc:
     """The curve through every distinct score, closed by a threshold that accepts nothing."""
     genuine = np.sort(np.nan_to_num(scores[same], nan=-np.inf))
     impostors = np.sort(scores[~same][~np.isnan(scores[~same])])
@@ -83,7 +83,7 @@ def roc(scores: Floats, same: NDArray[np.bool_]) -> Roc:
     return Roc(thresholds, far, tar)
 
 
-def equal_error_rate(scores: Floats, same: NDArray[np.bool_]) -> float:
+def equal_error_rate(scores: AnyFloats, same: NDArray[np.bool_]) -> float:
     """Where false accepts are as frequent as false rejects, interpolated between neighbouring thresholds."""
     if same.all() or not same.any() or np.isnan(scores).all():
         return float("nan")
@@ -97,7 +97,7 @@ def equal_error_rate(scores: Floats, same: NDArray[np.bool_]) -> float:
     return float(far[before] + part * (far[after] - far[before]))
 
 
-def best_threshold(scores: Floats, same: NDArray[np.bool_]) -> float:
+def best_threshold(scores: AnyFloats, same: NDArray[np.bool_]) -> float:
     """The threshold with the fewest errors; among equals the middle one. NaNs are left out."""
     seen = ~np.isnan(scores)
     order = np.argsort(scores[seen], kind="stable")
@@ -114,7 +114,7 @@ def best_threshold(scores: Floats, same: NDArray[np.bool_]) -> float:
     return float((below + above) / 2)
 
 
-def fold_accuracies(scores: Floats, same: NDArray[np.bool_], fold: NDArray[np.integer]) -> Floats:
+def fold_accuracies(scores: AnyFloats, same: NDArray[np.bool_], fold: NDArray[np.integer]) -> AnyFloats:
     """LFW's protocol: each fold is judged with the best threshold of all the others; (folds,) in 0..1."""
     accuracies = []
     for k in np.unique(fold):
@@ -125,7 +125,7 @@ def fold_accuracies(scores: Floats, same: NDArray[np.bool_], fold: NDArray[np.in
     return np.array(accuracies)
 
 
-def error_rates(scores: Floats, same: NDArray[np.bool_]) -> dict[str, Any]:
+def error_rates(scores: AnyFloats, same: NDArray[np.bool_]) -> dict[str, Any]:
     """EER, and FRR at a FAR of 1 % and 0.1 %, in percent; the numbers of trials. NaN: too few to measure it.
 
     The figures of SqueezeFacePoseNet's paper.
@@ -153,7 +153,7 @@ class Verification:
 
 
 def verify(
-    scores: Floats, same: NDArray[np.bool_], fold: NDArray[np.integer], fars: Sequence[str] = FARS
+    scores: AnyFloats, same: NDArray[np.bool_], fold: NDArray[np.integer], fars: Sequence[str] = FARS
 ) -> Verification:
     """All of it. A FAR that so few impostors cannot show has threshold and TAR NaN."""
     thresholds = {far: threshold_at_far(scores[~same], float(far)) for far in fars}
@@ -170,7 +170,7 @@ def verify(
 
 
 def all_pairs_thresholds(
-    embeddings: Floats, people: Sequence[str], fars: Sequence[str] = ("1e-2", "1e-3", "1e-4", "1e-5")
+    embeddings: AnyFloats, people: Sequence[str], fars: Sequence[str] = ("1e-2", "1e-3", "1e-4", "1e-5")
 ) -> dict[str, float]:
     """Thresholds by FAR over every pair of photos (N, D) of different people; rows of NaN and of zeros are
     left out.

@@ -18,14 +18,13 @@ from oneshot.errors import OneShotError
 from oneshot.evaluation.data import require
 from oneshot.evaluation.pose import PAIRS, POSES, Index, Measure, compared
 from oneshot.evaluation.verification import chi_square, error_rates
+from oneshot.types import AnyFloats
 
 PHOTOS = 10
 """Of each person in each pose."""
 
 IMPOSTORS = 100
 """How many of the people that follow each person is compared with."""
-
-Floats = NDArray[np.floating]
 
 
 class PosePhotos(NamedTuple):
@@ -72,7 +71,7 @@ def _rows(path: Path, names: Sequence[str]) -> NDArray[np.float32]:
         ) from None
 
 
-def templates(descriptors: Floats, size: int) -> Floats:
+def templates(descriptors: AnyFloats, size: int) -> AnyFloats:
     """Means of `size` photos, those that were found: (P, 3, 10, D) to (P, 3, 10 / size, D)."""
     people, poses, photos, width = descriptors.shape
     groups = descriptors.reshape(people, poses, photos // size, size, width)
@@ -103,7 +102,7 @@ def trials(people: int, each: int, first: int, second: int) -> tuple[Index, Inde
 
 
 def figures(
-    descriptors: Floats, sizes: Sequence[int] = (1, 5), measure: Measure = chi_square
+    descriptors: AnyFloats, sizes: Sequence[int] = (1, 5), measure: Measure = chi_square
 ) -> dict[str, Any]:
     """Tables 3 and 4: error rates in percent and trials, by template size and pair of poses.
 
@@ -117,8 +116,8 @@ def figures(
 
 
 def pose_scores(
-    descriptors: Floats, size: int, measure: Measure = chi_square
-) -> dict[str, tuple[Floats, NDArray[np.bool_]]]:
+    descriptors: AnyFloats, size: int, measure: Measure = chi_square
+) -> dict[str, tuple[AnyFloats, NDArray[np.bool_]]]:
     """By pair of poses: the scores (K,) behind `figures`, and which are the same person's.
 
     Raises:

@@ -12,7 +12,7 @@ from oneshot.errors import OneShotError
 from oneshot.evaluation import pipelines
 from oneshot.evaluation.peers import detectors
 from oneshot.evaluation.peers.detectors import Found, Scrfd, Yunet
-from oneshot.evaluation.peers.recognisers import EdgeFace, SFace, aligned_crops
+from oneshot.evaluation.peers.recognisers import EdgeFaceOnCrops, SFace, aligned_crops
 from oneshot.geometry import ARCFACE_TEMPLATE
 
 
@@ -108,7 +108,7 @@ def test_edgeface_is_exported_with_a_free_batch(tmp_path: Path, recogniser: str,
     rgb = torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).permute(0, 3, 1, 2).float()
     with torch.no_grad():
         expected = torch.nn.functional.normalize(net((rgb - 127.5) / 127.5)).numpy()
-    edgeface = EdgeFace(tmp_path, threads=1, recogniser=recogniser)
+    edgeface = EdgeFaceOnCrops(tmp_path, threads=1, recogniser=recogniser)
     assert edgeface(crops) == pytest.approx(expected, abs=1e-4)
     assert edgeface(crops[:1]) == pytest.approx(expected[:1], abs=1e-4)
     assert edgeface(crops[:0]).shape == (0, 512)
@@ -137,11 +137,11 @@ def test_two_stages_recognise_the_best_faces_in_one_batch() -> None:
         return np.zeros((len(crops), 4), np.float32)
 
     image = np.zeros((120, 120, 3), np.uint8)
-    run = pipelines.TwoStage(lambda image: found(5), embed, keep=3)(image)
+    run = pipelines.TimedTwoStage(lambda image: found(5), embed, keep=3)(image)
     assert (run.found, batches) == (3, [3])
     assert list(run.stages) == ["detect", "crop", "embed"]
-    assert pipelines.TwoStage(lambda image: found(5), embed, keep=None)(image).found == 5
-    assert pipelines.TwoStage(lambda image: found(0), embed, keep=None)(image).found == 0
+    assert pipelines.TimedTwoStage(lambda image: found(5), embed, keep=None)(image).found == 5
+    assert pipelines.TimedTwoStage(lambda image: found(0), embed, keep=None)(image).found == 0
     assert run.faces.scores.tolist() == [1, 0.875, 0.75]
 
 

@@ -18,8 +18,6 @@ from oneshot.geometry import TEMPLATE_SIDE, warp_face
 from oneshot.models.edgeface import EDGEFACE
 from oneshot.types import Image
 
-Floats = NDArray[np.floating]
-
 
 @functools.cache
 def _edgeface_onnx(models: Path, recogniser: str) -> bytes:
@@ -40,7 +38,7 @@ def _edgeface_onnx(models: Path, recogniser: str) -> bytes:
     return as_onnx(net.float(), torch.zeros(2, 3, 112, 112))
 
 
-class EdgeFace:
+class EdgeFaceOnCrops:
     """EdgeFace, "xxs" or "xs", on aligned crops, one batch: (N, 112, 112, 3) BGR uint8 → (N, 512),
     L2-normalised."""
 
