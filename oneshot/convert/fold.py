@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from oneshot.models.identity.from_maps import FromMaps
 from oneshot.models.identity.from_picture import FromPicture
+from oneshot.models.identity.from_pyramid import FromPyramid
 from oneshot.models.network import OneShotNet
 from oneshot.models.recogniser import DeepHalf
 
@@ -114,14 +115,18 @@ def fold(net: OneShotNet) -> OneShotNet:
     reader: Any = folded.refinement
     _fold_before(reader.norm, reader.thin)
     reader.norm = nn.Identity()
-    identity = folded.identity
+    identity: Any = folded.identity
     bridge: Any = getattr(identity, "bridge", None)
-    if isinstance(identity, FromPicture):
+    if isinstance(identity, FromPicture | FromPyramid):
         _fold_before(bridge.norm, bridge.linear)
         bridge.norm = nn.Identity()
+    if isinstance(identity, FromPyramid):
+        _fold_before(identity.join.norm, identity.join.mix)
+        join: Any = identity.join
+        join.norm = nn.Identity()
     if isinstance(identity, FromMaps):
         _fold_bridge(bridge)
-    if isinstance(identity, FromMaps | FromPicture):
+    if isinstance(identity, FromMaps | FromPicture | FromPyramid):
         _fold_deep(identity.deep)
     return folded
 

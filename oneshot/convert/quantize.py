@@ -37,6 +37,7 @@ LAYERS = {
     "bridge-squeeze": ("bridge.squeeze",),
     "bridge-mix": ("bridge.mix",),
     "bridge-out": ("bridge.out",),
+    "join": ("join.",),
     "deep": ("deep.",),
     "linear": (),
 }

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oneshot.models.config import EXPAND_TOP, SQUEEZE_TOP
+from oneshot.models.config import EXPAND_LOW, EXPAND_TOP, SQUEEZE_TOP
 
-SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)
-EXPAND = (64, 64, 128, 128, 192, 192, 256, 256)
+SQUEEZE_LOW = 16
+"""The paper's width of fire2 and fire3."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -26,7 +26,7 @@ class Maps(NamedTuple):
     """Feature maps of one batch, (B, C, H/stride, W/stride) each.
 
     `s1` are the images as they came; `s2` is what the linear filters make, where there are some, and else
-    the stem's output.
+    the stem's output, not rectified.
     """
 
     s1: Tensor
@@ -81,6 +81,7 @@ class Backbone(nn.Module):
         stem: filters of the first convolution (the paper's 64 by default).
         share3x3: see `Fire`; of fire2 and fire3, up to stride 4.
         share3x3_top: of fire4 to fire9, which serve detection alone.
+        expand_low: widths of fire2 and fire3 (Table 2's by default); of one width, there is no fire3.
         squeeze_top, expand_top: widths of fire4 and 5, 6 and 7, 8 and 9 (Table 2's by default).
         linear: filters beside the stem's, for identity alone, whose output is not rectified.
     """
@@ -93,6 +94,7 @@ class Backbone(nn.Module):
         stem: int = 64,
         share3x3: float = 0.5,
         share3x3_top: float = 0.5,
+        expand_low: tuple[int, ...] = EXPAND_LOW,
         squeeze_top: tuple[int, int, int] = SQUEEZE_TOP,
         expand_top: tuple[int, int, int] = EXPAND_TOP,
         linear: int = 0,
@@ -102,16 +104,18 @@ class Backbone(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.stem = nn.Conv2d(3, stem, 3, stride=2, padding=1)
         self.linear = nn.Conv2d(3, linear, 3, stride=2, padding=1, bias=False) if linear else None
-        squeeze = (*SQUEEZE[:2], *(width for width in squeeze_top for _ in range(2)))
-        expand = (*EXPAND[:2], *(width for width in expand_top for _ in range(2)))
-        inputs = (stem, *(2 * e for e in expand[:-1]))
-        shares = (share3x3,) * 2 + (share3x3_top,) * 6
-        fires = [
-            Fire(i, s, e, share3x3=share)
-            for i, s, e, share in zip(inputs, squeeze, expand, shares, strict=True)
+        low = [
+            Fire(inputs, SQUEEZE_LOW, expand, share3x3=share3x3)
+            for inputs, expand in zip((stem, *(2 * e for e in expand_low)), expand_low, strict=False)
         ]
-        self.fire2, self.fire3, self.fire4, self.fire5, self.fire6, self.fire7, self.fire8, self.fire9 = fires
-        self.widths = (linear or stem, *(2 * e for e in expand[1::2]))
+        self.fire2 = low[0]
+        self.fire3: Fire | None = low[1] if len(low) > 1 else None
+        squeeze, expand = ([w for w in widths for _ in range(2)] for widths in (squeeze_top, expand_top))
+        inputs = (2 * expand_low[-1], *(2 * e for e in expand[:-1]))
+        self.fire4, self.fire5, self.fire6, self.fire7, self.fire8, self.fire9 = (
+            Fire(i, s, e, share3x3=share3x3_top) for i, s, e in zip(inputs, squeeze, expand, strict=True)
+        )
+        self.widths = (linear or stem, 2 * expand_low[-1], *(2 * e for e in expand_top))
 
     def normalised(self, images: Tensor) -> Tensor:
         """What the first filters read of RGB images (B, 3, H, W), values 0..255."""
@@ -124,8 +128,10 @@ class Backbone(nn.Module):
         Without `top` the maps at strides 8 to 32 are not made, and empty.
         """
         x = self.normalised(images)
-        s2 = F.relu(self.stem(x))
-        s4 = self.fire3(self.fire2(F.max_pool2d(s2, 2)))
+        s2 = self.stem(x)
+        s4 = self.fire2(F.relu(F.max_pool2d(s2, 2)))
+        if self.fire3 is not None:
+            s4 = self.fire3(s4)
         if self.linear is not None:
             s2 = self.linear(x)
         if not top:

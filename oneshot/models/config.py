@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Literal
 from oneshot.errors import OneShotError
 from oneshot.models.edgeface import EDGEFACE
 
-Kind = Literal["picture", "maps", "cell"]
+Kind = Literal["picture", "pyramid", "maps", "cell"]
 
+EXPAND_LOW = (64, 64)
 SQUEEZE_TOP = (32, 48, 64)
 EXPAND_TOP = (128, 192, 256)
-"""The paper's widths of fire4 to fire9 in pairs, as `Backbone` takes them."""
+"""The paper's widths of fire2 and fire3, and of fire4 to fire9 in pairs, as `Backbone` takes them."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,30 @@ class PictureIdentity:
     def fine_blocks(self) -> int:
         """All that EdgeFace has; see `DeepHalf`."""
         return EDGEFACE[self.recogniser].fine_blocks
+
+
+@dataclass(frozen=True)
+class PyramidIdentity:
+    """`FromPyramid`: samples of strides 1 and 2 become what EdgeFace's stem makes; less of EdgeFace follows.
+
+    Attributes:
+        recogniser: which EdgeFace is imitated, and by whose deep half.
+        deep_blocks, fine_blocks, hidden: see `DeepHalf`.
+    """
+
+    kind: ClassVar[Kind] = "pyramid"
+    recogniser: str = "xxs"
+    deep_blocks: int = 6
+    fine_blocks: int = 3
+    hidden: int = 48
+
+    def __post_init__(self) -> None:
+        _check_at_least(self, 1, "hidden")
+        _check_deep(self.recogniser, self.deep_blocks)
+        kind = EDGEFACE[self.recogniser]
+        if not kind.at28(self.fine_blocks) or self.fine_blocks > kind.fine_blocks:
+            few, most = kind.blocks[1] + 1, kind.fine_blocks
+            raise OneShotError(f"network.identity.fine_blocks={self.fine_blocks}: give {few} to {most}")
 
 
 @dataclass(frozen=True)
@@ -87,8 +112,10 @@ class CellIdentity:
         _check_recogniser(self.recogniser)
 
 
-Identity = PictureIdentity | MapsIdentity | CellIdentity
-KINDS: dict[str, type[Identity]] = {kind.kind: kind for kind in (PictureIdentity, MapsIdentity, CellIdentity)}
+Identity = PictureIdentity | PyramidIdentity | MapsIdentity | CellIdentity
+KINDS: dict[str, type[Identity]] = {
+    kind.kind: kind for kind in (PictureIdentity, PyramidIdentity, MapsIdentity, CellIdentity)
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +123,7 @@ class NetworkConfig:
     """What fixes the network's shape; travels with the weights.
 
     Attributes:
-        stem, share3x3, share3x3_top, squeeze_top, expand_top: see `Backbone`; shares in eighths,
+        stem, share3x3, share3x3_top, expand_low, squeeze_top, expand_top: see `Backbone`; shares in eighths,
             from 1/8 to 7/8.
         thin: channels of the map at stride 4 that is sampled.
         head: width of the detection head.
@@ -108,6 +135,7 @@ class NetworkConfig:
     stem: int = 32
     share3x3: float = 0.25
     share3x3_top: float = 0.125
+    expand_low: tuple[int, ...] = EXPAND_LOW
     squeeze_top: tuple[int, int, int] = SQUEEZE_TOP
     expand_top: tuple[int, int, int] = EXPAND_TOP
     thin: int = 32
@@ -127,6 +155,10 @@ class NetworkConfig:
                 raise OneShotError(
                     f"network.{name}={list(widths)}: give three multiples of 8, for fire4 to 9"
                 )
+        if len(self.expand_low) not in (1, 2) or any(width < 8 or width % 8 for width in self.expand_low):
+            raise OneShotError(
+                f"network.expand_low={list(self.expand_low)}: give one or two multiples of 8, for fire2 and 3"
+            )
         for name, least in (("thin", 1), ("refinements", 0)):
             if getattr(self, name) < least:
                 raise OneShotError(f"network.{name}={getattr(self, name)}: give {least} or more")
@@ -157,12 +189,23 @@ def _check_deep(recogniser: str, deep_blocks: int) -> None:
         raise OneShotError(f"network.identity.deep_blocks={deep_blocks}: give {least} to {most}")
 
 
-BASE = NetworkConfig()
+BASE = NetworkConfig(direction=True)
 LARGE = replace(BASE, identity=PictureIdentity(recogniser="xs", deep_blocks=9))
 NANO = NetworkConfig(
     share3x3=0.125, squeeze_top=(24, 32, 48), expand_top=(64, 128, 192), identity=MapsIdentity()
 )
-SIZES = {"base": BASE, "large": LARGE, "nano": NANO}
+FAST = NetworkConfig(
+    stem=16,
+    share3x3_top=0.25,
+    expand_low=(32,),
+    squeeze_top=(16, 32, 32),
+    expand_top=(64, 96, 128),
+    head=48,
+    direction=True,
+    identity=PyramidIdentity(),
+)
+"""No file is shipped of it yet: half of `BASE`'s time, and one network more than two."""
+SIZES = {"base": BASE, "large": LARGE, "nano": NANO, "fast": FAST}
 
 
 def read_config(written: Mapping[str, Any]) -> NetworkConfig:

@@ -6,11 +6,12 @@ from torch import Tensor, nn
 
 from oneshot.models.backbone import Backbone, Maps
 from oneshot.models.cells import Cells, best, decode
-from oneshot.models.config import MapsIdentity, NetworkConfig, PictureIdentity
+from oneshot.models.config import MapsIdentity, NetworkConfig, PictureIdentity, PyramidIdentity
 from oneshot.models.head import DetectionHead
 from oneshot.models.identity.from_cell import FromCell
 from oneshot.models.identity.from_maps import FromMaps
 from oneshot.models.identity.from_picture import FromPicture
+from oneshot.models.identity.from_pyramid import FromPyramid
 from oneshot.models.identity.head import IdentityHead
 from oneshot.models.recogniser import EMBEDDING
 from oneshot.models.refinement import Refinement
@@ -37,6 +38,7 @@ class OneShotNet(nn.Module):
             config.stem,
             config.share3x3,
             config.share3x3_top,
+            config.expand_low,
             config.squeeze_top,
             config.expand_top,
             config.identity.linear if isinstance(config.identity, PictureIdentity) else 0,
@@ -103,6 +105,8 @@ def identity_head(config: NetworkConfig, widths: tuple[int, ...]) -> IdentityHea
     shape = config.identity
     if isinstance(shape, PictureIdentity):
         return FromPicture(shape)
+    if isinstance(shape, PyramidIdentity):
+        return FromPyramid(shape, widths[0], config.thin)
     if isinstance(shape, MapsIdentity):
         return FromMaps(shape, widths[0], config.thin)
     return FromCell(widths[2:])

@@ -53,9 +53,13 @@ class DeepHalf(nn.Module):
             there.
         fine_blocks: of those at 14x14, which end stage 2, with how many to begin; more than it has: all of
             them, and the others at 28x28, which end stage 1.
+        hidden: channels within those at 28x28, if not EdgeFace's own; then all blocks have ReLU where it has
+            GELU, which takes a tenth of its time.
     """
 
-    def __init__(self, blocks: int = 6, fine_blocks: int = 0, recogniser: str = "xxs") -> None:
+    def __init__(
+        self, blocks: int = 6, fine_blocks: int = 0, recogniser: str = "xxs", hidden: int | None = None
+    ) -> None:
         super().__init__()
         import timm
 
@@ -75,12 +79,18 @@ class DeepHalf(nn.Module):
         for block in (*self.stage2.modules(), *self.stage3.modules(), *self.stage4.modules()):
             if isinstance(getattr(block, "conv_dw", None), nn.Conv2d):
                 _learn_as_matrices(block)
+        if hidden is not None:
+            _make_cheaper(self, hidden)
         self.norm = nn.LayerNorm(end, eps=1e-6)
         self.out = nn.Linear(end, EMBEDDING)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (N, C, 14, 14) or (N, C, 28, 28) to (N, 1000), not normalised; C is `hint_width`."""
-        x = self.stage4(self.stage3(self.stage2(self.down2(self.stage1(features)))))
+    def forward(self, features: Tensor, joining: Tensor | None = None) -> Tensor:
+        """Features (N, C, 14, 14) or (N, C, 28, 28) to (N, 1000), not normalised; C is `hint_width`.
+
+        joining: what is added to them at 14x14.
+        """
+        x = self.down2(self.stage1(features))
+        x = self.stage4(self.stage3(self.stage2(x if joining is None else x + joining)))
         return self.out(self.norm(x.mean((2, 3))))
 
     def start_from(self, state: dict[str, Tensor], isometry: Tensor) -> None:
@@ -94,10 +104,34 @@ class DeepHalf(nn.Module):
             "head.norm.": self.norm,
         }
         for prefix, module in parts.items():
-            module.load_state_dict({k: state[prefix + k].float() for k in module.state_dict()})
+            own = module.state_dict()
+            module.load_state_dict(at_hidden_width({k: state[prefix + k].float() for k in own}, own))
         with torch.no_grad():
             self.out.weight.copy_(isometry @ state["head.fc.weight"].float())
             self.out.bias.copy_(isometry @ state["head.fc.bias"].float())
+
+
+def at_hidden_width(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state with no more hidden channels in its blocks than `own` has: those of the largest weights."""
+    state = dict(state)
+    for name in [name for name in own if name.endswith("mlp.fc1.weight") and name in state]:
+        first, last = name.removesuffix(".weight"), name.replace("fc1", "fc2")
+        room, rows, columns = len(own[name]), state[name], state[last]
+        if room < len(rows):
+            kept = (rows.norm(dim=1) * columns.norm(dim=0)).topk(room).indices.sort().values
+            state |= {name: rows[kept], last: columns[:, kept], f"{first}.bias": state[f"{first}.bias"][kept]}
+    return state
+
+
+def _make_cheaper(deep: DeepHalf, hidden: int) -> None:
+    """So many hidden channels at 28x28, and ReLU for GELU."""
+    at28: Any = list(deep.stage1)
+    for block in at28:
+        width = block.mlp.fc1.in_features
+        block.mlp.fc1, block.mlp.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+    for module in list(deep.modules()):
+        if isinstance(getattr(module, "act", None), nn.GELU):
+            module.act = nn.ReLU()
 
 
 def _last(blocks: Any, count: int) -> nn.Sequential:

@@ -12,7 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oneshot.models.backbone import EXPAND, IMAGENET_STD, SQUEEZE, Fire
+from oneshot.models.backbone import IMAGENET_STD, Fire
+
+SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)
+EXPAND = (64, 64, 128, 128, 192, 192, 256, 256)
+"""Widths of fire2 to fire9."""
 
 DESCRIPTOR = 1000
 MEAN = (131.0912, 103.8827, 91.4953)

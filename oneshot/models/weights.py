@@ -15,7 +15,7 @@ from oneshot.models.squeezefaceposenet import Form, SqueezeFacePoseNet
 
 Network = OneShotNet | SqueezeFacePoseNet
 
-IDENTITY = ("thin2.", "bridge.", "deep.", "cell.")
+IDENTITY = ("thin2.", "bridge.", "join.", "deep.", "cell.")
 """How the identity head's tensors begin in files. Their names are a format: galleries know a file by the hash
 over names and values, and 8-bit layers are chosen by them."""
 

@@ -67,10 +67,11 @@ def optimisers(net: nn.Module, centres: nn.Parameter, config: TrainConfig) -> li
     """AdamW, and Muon for what mixes channels where the config says so; no decay on biases and norms."""
     settings = config.optimiser
     detection = ("head.", *(f"backbone.fire{number}" for number in range(4, 10)))
-    if config.stage == "detection" and isinstance(net, OneShotNet) and not net.identity.reads_coarse:
-        detection = (*detection, "thin4.", "refinement.")
+    stride4 = ("thin4.",) if isinstance(net, OneShotNet) and net.identity.reads_coarse else ()
+    if config.stage == "detection":
+        detection = (*detection, "refinement.", *(() if stride4 else ("thin4.",)))
     deep = ("identity.deep.", *(f"fire{number}." for number in range(5, 10)), "conv10.", "gdc.")
-    trunk = ("backbone.stem.", "backbone.fire") if settings.freeze_trunk else ()
+    trunk = ("backbone.stem.", "backbone.fire", *stride4) if settings.freeze_trunk else ()
     parts = {"deep": deep, "detection": detection, "trunk": trunk}
     rates = {"front": settings.lr, "deep": settings.lr_deep, "detection": settings.lr_head, "trunk": 0.0}
     by_muon = {"front": settings.muon, "deep": settings.muon_deep, "detection": settings.muon, "trunk": 0.0}

@@ -9,33 +9,42 @@ from torch.nn import functional as F
 from oneshot.models.backbone import Fire
 from oneshot.models.config import MapsIdentity
 from oneshot.models.network import OneShotNet
+from oneshot.models.recogniser import at_hidden_width
 
 
 def start_from(net: OneShotNet, state: dict[str, Tensor]) -> None:
     """Copy what fits, bring what can be brought into shape, and leave the rest as it is.
 
-    Blocks of the deep half that `net` lacks are left out. Narrower fire modules keep the channels of the
-    largest weights; with another share of 3x3 filters they take theirs as `Fire.start_from` says, and those
-    furthest from a 1x1 filter stay 3x3. A bridge of lower rank takes the nearest filters of that rank; a
-    narrower one keeps those that matter most, and a wider one computes the same: nothing reads its new ones.
-    Where several samples are taken in each cell, it reads their mean as it did the one. A head that says
-    faces' directions, as the given one did not, keeps its boxes and confidences.
+    Blocks of the deep half that `net` lacks are left out, and so is fire3, without which those that read it
+    have to learn anew. A narrower stem, head or hidden layer and narrower fire modules keep the channels of
+    the largest weights; with another share of 3x3 filters fire modules take theirs as `Fire.start_from` says,
+    and those furthest from a 1x1 filter stay 3x3. A bridge of lower rank takes the nearest filters of that
+    rank; a narrower one keeps those that matter most, and a wider one computes the same: nothing reads its
+    new ones. Where several samples are taken in each cell, it reads their mean as it did the one. A head that
+    says faces' directions, as the given one did not, keeps its boxes and confidences.
 
     Args:
         net: changed in place.
         state: of an `OneShotNet` of another shape.
     """
-    for brought in (_channels_that_stay, _samples_in_parts, _bridge_at_width):
+    for brought in (
+        _channels_that_stay,
+        _without_fire3,
+        _head_at_width,
+        _samples_in_parts,
+        _bridge_at_width,
+    ):
         state = brought(state, net)
     own = net.state_dict()
+    state = at_hidden_width(state, own)
     fitting = {k: state[k] if k in state and state[k].shape == v.shape else v for k, v in own.items()}
     fitting |= _at_rank(state, own) | _without_landmarks(state, own)
     net.load_state_dict(fitting)
     for name, fire in net.backbone.named_children():
         if isinstance(fire, Fire):
-            given = {key: state[f"backbone.{name}.{key}"] for key in fire.state_dict()}
+            given = {key: state.get(f"backbone.{name}.{key}", own) for key, own in fire.state_dict().items()}
             filters = len(given["expand1x1.weight"]) + len(given["expand3x3.weight"])
-            alike = given["squeeze.weight"].shape == fire.squeeze.weight.shape
+            alike = len(given["squeeze.weight"]) == len(fire.squeeze.weight)
             if alike and filters == fire.out_channels:
                 fire.start_from(given)
 
@@ -55,6 +64,14 @@ READERS = {
 """The layers that read a fire module's channels."""
 
 
+def _without_fire3(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Tensor]:
+    """The same network less fire3, and less what reads it, where `net` has none."""
+    if net.backbone.fire3 is not None or "backbone.fire3.squeeze.weight" not in state:
+        return state
+    gone = ("backbone.fire3.", *(f"{reader}.weight" for reader in READERS["fire3"]))
+    return {name: tensor for name, tensor in state.items() if not name.startswith(gone)}
+
+
 def _channels_that_stay(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Tensor]:
     """The same network without those channels of its fire modules for which `net` has no room.
 
@@ -64,8 +81,19 @@ def _channels_that_stay(state: dict[str, Tensor], net: OneShotNet) -> dict[str, 
     state = dict(state)
     if net.identity.reads_top:  # more layers than READERS would have to follow
         return state
+    read_stem = ("backbone.fire2.squeeze", "identity.thin2")
+    room, matter = net.backbone.stem.out_channels, _matter(state, ("backbone.stem",), read_stem)
+    if room < len(matter):
+        kept = matter.topk(room).indices.sort().values
+        _take(state, "backbone.stem", kept)
+        for reader in read_stem:
+            _take(state, reader, kept, columns=True)
     for name, readers in READERS.items():
-        fire: Fire = getattr(net.backbone, name)
+        fire: Fire | None = getattr(net.backbone, name)
+        if fire is None:
+            continue
+        if name == "fire2" and "backbone.fire3.squeeze.weight" not in state:
+            readers = READERS["fire3"]
         squeeze, one, three = (f"backbone.{name}.{part}" for part in ("squeeze", "expand1x1", "expand3x3"))
         wide = state[f"{three}.weight"]
         room, matter = fire.squeeze.out_channels, _matter(state, (squeeze,), (one, three))
@@ -106,6 +134,38 @@ def _take(state: dict[str, Tensor], layer: str, kept: Tensor, columns: bool = Fa
         state[f"{layer}.weight"] = state[f"{layer}.weight"][:, kept]
     elif not columns:
         state |= {f"{layer}.{kind}": state[f"{layer}.{kind}"][kept] for kind in ("weight", "bias")}
+
+
+def _head_at_width(state: dict[str, Tensor], net: OneShotNet) -> dict[str, Tensor]:
+    """The same network with as many channels in the detection head as `net` has: of those that the levels are
+    summed in, which all levels must share, and of each tower's own."""
+    state, room = dict(state), net.config.head
+    levels = range(len(net.head.out))
+    if room >= state["head.out.0.weight"].shape[1]:
+        return state
+
+    def matter(norm: str, *readers: Tensor) -> Tensor:
+        columns = torch.cat([reader.transpose(0, 1).flatten(1) for reader in readers], 1).norm(dim=1)
+        found = state[f"{norm}.weight"].abs() * columns
+        return found / found.mean()
+
+    summed = [matter(f"head.lateral.{i}.1", state[f"head.merge.{i}.2.weight"]) for i in levels]
+    kept = torch.stack(summed).sum(0).topk(room).indices.sort().values
+    for i in levels:
+        towered = matter(f"head.tower.{i}.3", state[f"head.out.{i}.weight"]).topk(room).indices.sort().values
+        lateral, merge, tower = f"head.lateral.{i}", f"head.merge.{i}", f"head.tower.{i}"
+        for layer, norm, rows, columns in (
+            (f"{lateral}.0", f"{lateral}.1", kept, None),
+            (f"{merge}.0", f"{merge}.1", kept, None),
+            (f"{merge}.2", f"{merge}.3", kept, kept),
+            (f"{tower}.0", f"{tower}.1", kept, None),
+            (f"{tower}.2", f"{tower}.3", towered, kept),
+        ):
+            weight = state[f"{layer}.weight"][rows]
+            state[f"{layer}.weight"] = weight if columns is None else weight[:, columns]
+            state |= {f"{norm}.{kind}": state[f"{norm}.{kind}"][rows] for kind in PER_CHANNEL}
+        state[f"head.out.{i}.weight"] = state[f"head.out.{i}.weight"][:, towered]
+    return state
 
 
 PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")

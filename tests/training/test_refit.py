@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from oneshot.models.config import LARGE, MapsIdentity, NetworkConfig
+from oneshot.models.config import BASE, FAST, LARGE, MapsIdentity, NetworkConfig
 from oneshot.models.network import OneShotNet
+from oneshot.models.recogniser import DeepHalf, at_hidden_width
 from oneshot.models.weights import save_weights
 from oneshot.training.refit import READERS, start_from
 from oneshot.training.start import start_network
@@ -135,7 +136,7 @@ def test_another_recogniser_brings_its_own_deep_half(tmp_path: Path) -> None:
 
     teacher = timm.create_model("edgenext_x_small", num_classes=512)
     save_file(teacher.state_dict(), tmp_path / "edgeface_xs.safetensors")
-    given = OneShotNet()
+    given = OneShotNet(BASE)
     torch.nn.init.normal_(given.identity.bridge.linear.weight)  # type: ignore[union-attr,arg-type]
     save_weights(tmp_path / "given.safetensors", given, {}, half=False)
     shape = LARGE
@@ -234,6 +235,48 @@ def test_more_samples_in_a_cell_begin_as_the_mean_of_them() -> None:
         torch.testing.assert_close(
             finer.identity.bridge(fine.flatten(1, 2), coarse), expected, atol=1e-5, rtol=0
         )
+
+
+def test_a_narrower_stem_and_head_keep_the_channels_that_count() -> None:
+    """Where nobody reads more than the smaller network has, its outputs stay as they were."""
+    torch.manual_seed(0)
+    given, net = (OneShotNet(shape).eval() for shape in (replace(FAST, stem=32, head=64), FAST))
+    stem, head = torch.randperm(32)[16:], torch.randperm(64)[48:]
+    with torch.no_grad():
+        given.backbone.fire2.squeeze.weight[:, stem] *= 1e-6
+        for i, out in enumerate(given.head.out):
+            given.head.merge[i][2].weight[:, head] *= 1e-6  # type: ignore[index,operator]
+            given.head.lateral[i][1].weight[head] *= 1e-6  # type: ignore[index,operator]
+            given.head.merge[i][3].weight[head] *= 1e-6  # type: ignore[index,operator]
+            given.head.tower[i][2].weight[:, head] *= 1e-6  # type: ignore[index,operator]
+            out.weight.normal_()  # type: ignore[union-attr,operator]
+            out.weight[:, head.flip(0) - i] *= 1e-6  # type: ignore[index,operator]
+        start_from(net, given.state_dict())
+        images = torch.rand(1, 3, 96, 64) * 255
+        outputs = [each.head(each.backbone(images)) for each in (net, given)]
+    for own, expected in zip(*outputs, strict=True):
+        assert expected[:, 5:].std() > 1e-3
+        torch.testing.assert_close(own, expected, atol=1e-3, rtol=1e-2)
+
+
+def test_without_fire3_its_readers_begin_anew() -> None:
+    given, net = OneShotNet(replace(FAST, expand_low=(32, 32))), OneShotNet(FAST)
+    fresh = net.backbone.fire4.squeeze.weight.clone()
+    start_from(net, given.state_dict())
+    assert torch.equal(net.backbone.fire4.squeeze.weight, fresh)
+    assert torch.equal(net.backbone.fire4.expand3x3.weight, given.backbone.fire4.expand3x3.weight)
+
+
+def test_fewer_hidden_channels_are_those_of_the_largest_weights() -> None:
+    wide, narrow = (DeepHalf(fine_blocks=3, hidden=hidden) for hidden in (96, 48))
+    mlp = wide.stage1[0].mlp  # type: ignore[union-attr]
+    with torch.no_grad():
+        mlp.fc2.weight[:, 10:58] = 0  # type: ignore[union-attr,operator,index]
+    own = narrow.state_dict()
+    narrow.load_state_dict(at_hidden_width(wide.state_dict(), own))
+    x = torch.randn(2, 24, 28, 28)
+    with torch.no_grad():
+        torch.testing.assert_close(narrow.eval()(x), wide.eval()(x), atol=1e-4, rtol=1e-3)
 
 
 def test_a_head_that_learns_directions_keeps_its_boxes_and_confidences(whole: OneShotNet) -> None:

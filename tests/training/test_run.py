@@ -7,7 +7,7 @@ from conftest import ROOT
 from tiny_training import QUIET, folders
 
 from oneshot.errors import OneShotError
-from oneshot.models.config import BASE, LARGE, NANO, NetworkConfig
+from oneshot.models.config import BASE, FAST, LARGE, NANO, NetworkConfig
 from oneshot.models.weights import load_network
 from oneshot.training import run as runs
 from oneshot.training.config import complete, load_config
@@ -40,6 +40,13 @@ def test_a_recipe_begins_with_nothing_and_ends_with_the_shipped_kind(name: str, 
         reached = config.network if "network" in table else reached
         known.add(stage)
     assert reached == shape
+
+
+def test_the_fast_recipe_cuts_its_shape_out_of_the_shipped_base() -> None:
+    stages = recipe(CONFIGS / "fast.toml", [f"start={ROOT / 'weights' / 'oneshot.safetensors'}"])
+    assert stages is not None
+    shapes = [complete(table).network for _, table in stages]
+    assert shapes == [FAST, BASE, BASE]  # what comes first sets the shape, and the others leave it as it is
 
 
 def test_stages_go_on_from_one_another_and_what_is_done_is_not_done_again(

@@ -34,10 +34,10 @@ class FromCell(IdentityHead):
         cells = [by_face(sample(each, centre, 1), places) for each in sampled.own]
         return (torch.cat(cells, 1),)
 
-    def features(self, *samples: Tensor) -> Tensor:
+    def features(self, *samples: Tensor) -> tuple[Tensor]:
         """The samples as they are."""
-        return samples[0]
+        return (samples[0],)
 
-    def embed(self, features: Tensor) -> Tensor:
+    def embed(self, *features: Tensor) -> Tensor:
         """(N, C, 1, 1) to embeddings (N, 1000), L2-normalised, float32."""
-        return F.normalize(self.cell(features.flatten(1)).float(), dim=1)
+        return F.normalize(self.cell(features[0].flatten(1)).float(), dim=1)

@@ -36,8 +36,8 @@ class FromMaps(IdentityHead):
         self.deep = DeepHalf(shape.deep_blocks, shape.fine_blocks, shape.recogniser)
 
     def maps(self, maps: Maps) -> tuple[SampledMap, ...]:
-        """Stride 2, thinned."""
-        return (SampledMap(self.thin2(maps.s2), 2),)
+        """Stride 2, rectified and thinned."""
+        return (SampledMap(self.thin2(F.relu(maps.s2)), 2),)
 
     def samples(
         self, sampled: Sampled, landmarks: Tensor, places: Places | None = None
@@ -46,13 +46,13 @@ class FromMaps(IdentityHead):
         transform = template_to_image(landmarks, self.fine.landmarks)
         return self.fine(sampled.own, transform, places), self.coarse((sampled.coarse,), transform, places)
 
-    def features(self, *samples: Tensor) -> Tensor:
+    def features(self, *samples: Tensor) -> tuple[Tensor]:
         """What EdgeFace has before its last `fine_blocks` blocks at 14x14: (N, 48, 14, 14)."""
-        return self.bridge(*samples)
+        return (self.bridge(*samples),)
 
-    def embed(self, features: Tensor) -> Tensor:
+    def embed(self, *features: Tensor) -> Tensor:
         """Embeddings (N, 1000), L2-normalised, float32."""
-        return F.normalize(self.deep(features).float(), dim=1)
+        return F.normalize(self.deep(*features).float(), dim=1)
 
 
 class Bridge(nn.Module):

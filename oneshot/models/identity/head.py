@@ -1,4 +1,4 @@
-"""What the three kinds of identity head have in common: maps → samples → features → embedding."""
+"""What the four kinds of identity head have in common: maps → samples → features → embedding."""
 
 from typing import ClassVar
 
@@ -34,14 +34,14 @@ class IdentityHead(nn.Module):
         """
         raise NotImplementedError
 
-    def features(self, *samples: Tensor) -> Tensor:
-        """Features (N, C, h, w), the teacher's hints in kind where the head is `hinted`."""
+    def features(self, *samples: Tensor) -> tuple[Tensor, ...]:
+        """What `embed` takes: first features (N, C, h, w), the teacher's hints in kind if `hinted`."""
         raise NotImplementedError
 
-    def embed(self, features: Tensor) -> Tensor:
+    def embed(self, *features: Tensor) -> Tensor:
         """Embeddings (N, 1000), L2-normalised, float32."""
         raise NotImplementedError
 
     def forward(self, sampled: Sampled, landmarks: Tensor, places: Places | None = None) -> Tensor:
         """Embeddings (N, 1000), L2-normalised, of faces aligned by landmarks (N, 5, 2), pixels."""
-        return self.embed(self.features(*self.samples(sampled, landmarks, places)))
+        return self.embed(*self.features(*self.samples(sampled, landmarks, places)))

@@ -43,7 +43,7 @@ class SceneConfig:
     max_enlarged: float = 4.0  # pixels per pixel of the original photo
     rotation: float = 8.0  # degrees, standard deviation of those that are about upright
     tilted: float = 0.15  # share turned by up to 70 degrees either way
-    any_way: float = 0.2  # share turned by anything, half of them by about a quarter or half turn
+    any_way: float = 0.25  # share turned by anything
     cover: float = 0.15  # share of the faces that something is put in front of
     augment: bool = True  # colour, blur, noise, JPEG
 
@@ -211,7 +211,7 @@ def _roll(config: SceneConfig, rng: np.random.Generator) -> float:
     if kind < config.tilted:
         return float(rng.uniform(-70, 70))
     if kind < config.tilted + config.any_way:
-        return float(rng.uniform(-180, 180) if rng.random() < 0.5 else 90 * rng.integers(4) + about)
+        return float(rng.uniform(-180, 180))
     return float(about)
 
 

@@ -16,6 +16,10 @@ SWAPPED = (1, 0, 2, 4, 3)
 """Order of the landmarks after a mirror: left and right change places."""
 
 
+ANY_WAY = 0.15
+"""Share of the views that are turned by anything; the rest are about upright."""
+
+
 def _uniform(n: int, low: float, high: float, rng: torch.Generator, device: torch.device) -> Tensor:
     return torch.rand(n, generator=rng).to(device) * (high - low) + low
 
@@ -40,7 +44,9 @@ def make_views(
     device, n = pixels.device, len(pixels)
     source = pixels.float()
     zoom = torch.exp(_uniform(n, math.log(scales[0]), math.log(scales[1]), rng, device)) / CROP_SCALE
-    angle = torch.randn(n, generator=rng).to(device).clamp(-3, 3) * math.radians(12)
+    upright = torch.randn(n, generator=rng).to(device).clamp(-3, 3) * math.radians(12)
+    any_way = _uniform(n, -math.pi, math.pi, rng, device)
+    angle = torch.where(_uniform(n, 0, 1, rng, device) < ANY_WAY, any_way, upright)
     shift = (torch.rand(n, 2, generator=rng).to(device) * 2 - 1) * (10 / 128 * canvas)
     mirror = torch.rand(n, generator=rng).to(device) < 0.5
 

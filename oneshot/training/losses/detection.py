@@ -95,17 +95,16 @@ def detection_losses(
         }
 
 
-def imitation_losses(raw: Sequence[Tensor], taught: Sequence[Tensor], pictures: Tensor) -> dict[str, Tensor]:
+def imitation_losses(raw: Sequence[Tensor], taught: Sequence[Tensor]) -> dict[str, Tensor]:
     """How far the head's maps are from another head's: "confidence", "box", "landmarks", scalars in float32.
 
     raw, taught: maps over strides 8, 16, 32, each (B, 15 or 23, h, w), of the one that learns and of the one
-    that teaches. pictures: (B,) bool, those that the other knows how to read. Confidences are compared in
-    every cell, in ignored regions too (the divergence of what is said from what was taught); box and landmark
-    codes where a face is taught with 0.1 or more, in proportion, landmarks only if both code them alike. All
-    are divided by the sum of the taught confidences, at least 1.
+    that teaches. Confidences are compared in every cell, in ignored regions too (the divergence of what is
+    said from what was taught); box and landmark codes where a face is taught with 0.1 or more, in proportion,
+    landmarks only if both code them alike. All are divided by the sum of the taught confidences, at least 1.
     """
     with torch.autocast(raw[0].device.type, enabled=False):
-        own, theirs = (flatten_levels([level.float() for level in maps])[pictures] for maps in (raw, taught))
+        own, theirs = (flatten_levels([level.float() for level in maps]) for maps in (raw, taught))
         logit, sure = theirs[..., 4], theirs[..., 4].sigmoid()
         count = sure.sum().clamp(min=1)
         cross, least = (

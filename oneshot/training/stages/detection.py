@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from oneshot.models.backbone import Maps
-from oneshot.models.boxcode import box_side, level_sizes
+from oneshot.models.boxcode import level_sizes
 from oneshot.models.network import OneShotNet
 from oneshot.models.weights import load_network
 from oneshot.training.assign import Assignment, FaceTargets, assign
@@ -28,13 +28,6 @@ from oneshot.training.validation import detection_figures
 
 HELD_TURNS = (0, 90, 180)
 """Degrees by which the held-out photos of turned faces are turned in their plane."""
-
-
-APART = 0.26
-"""Least distance of the eyes across the picture, in face sizes, of a face upright and seen from the front.
-
-Such a face has about 0.4, one from the side 0.1.
-"""
 
 
 @dataclass(frozen=True)
@@ -109,7 +102,7 @@ class DetectionStage:
             for name, value in detection_losses(seen.raw, seen.targets, seen.assignment).items()
         }
         if seen.taught is not None:
-            for name, value in imitation_losses(seen.raw, seen.taught, frontal(seen.targets)).items():
+            for name, value in imitation_losses(seen.raw, seen.taught).items():
                 losses[f"imitation_{name}"] = weight * IMITATION_WEIGHTS[name] * value
         return losses
 
@@ -119,10 +112,8 @@ class DetectionStage:
         return {**self.judge(seen), **self.place(net, step, seen)}
 
     def place(self, net: OneShotNet, step: int, seen: Seen) -> dict[str, Tensor]:
-        """The weighted loss of the landmarks' corrections, where stride 4 serves landmarks alone."""
+        """The weighted loss of the landmarks' corrections."""
         settings = self.config.detection
-        if net.identity.reads_coarse:
-            return {}
         rng = torch.Generator().manual_seed((self.config.seed << 32) + 2**30 + step)
         with autocast(self.device, self.config.precision):
             loss = scene_landmarks(
@@ -144,13 +135,3 @@ class DetectionStage:
             found = detection_figures(net, self.turned, self.device, self.config.precision, turn=turn)
             figures |= {f"{name}_turned{turn}": value for name, value in found.items()}
         return figures
-
-
-def frontal(targets: FaceTargets) -> Tensor:
-    """The pictures (B,) whose faces with known eyes are all upright and seen from the front, or about so.
-
-    A head that was taught on such faces teaches nothing of others.
-    """
-    across = targets.landmarks[:, :, 1, 0] - targets.landmarks[:, :, 0, 0]
-    known = targets.valid & (targets.landmark_valid[:, :, :2] > 0).all(2)
-    return ~(known & (across < APART * box_side(targets.boxes))).any(1)

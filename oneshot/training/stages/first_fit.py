@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from oneshot.models.identity.from_picture import FromPicture
+from oneshot.models.identity.from_pyramid import FromPyramid
 from oneshot.models.network import OneShotNet
 from oneshot.models.sampling import POSE, SampledMap
 from oneshot.training.stages.identity import IdentityStage
@@ -22,23 +23,25 @@ Seen = tuple[Tensor, Tensor, Tensor]
 def fit_stem_bridge(net: OneShotNet, stage: IdentityStage) -> float | None:
     """Fit a `StemBridge` that maps nothing yet to the teacher's stem, on the views of some steps.
 
-    The backbone's linear filters become those of all 3x3 filters that tell most of what
-    the teacher's make and the picture's samples do not; then the matrices are fitted to the samples of both.
+    Where the backbone has linear filters for it, they first become those of all 3x3 filters that tell most of
+    what the teacher's make and the picture's samples do not. The matrices are fitted to all samples.
 
     Returns:
         The share of the variance of the teacher's features that it explains there; None where there is
         nothing to fit.
     """
-    if not isinstance(net.identity, FromPicture) or bool(net.identity.bridge.linear.weight.any()):
+    if not isinstance(net.identity, FromPicture | FromPyramid):
         return None
     bridge = net.identity.bridge
+    if bool(bridge.linear.weight.any()):
+        return None
     net.to(stage.device).eval()
     norm = stage.teacher.net.stem[1]
     bridge.norm_out.load_state_dict(norm.state_dict())
     filters = net.backbone.linear
-    assert filters is not None
-    every = torch.eye(27, device=stage.device).view(27, 3, 3, 3)
-    filters.weight.copy_(_telling_most(_seen(net, stage, every), len(filters.weight)))
+    if filters is not None:
+        every = torch.eye(27, device=stage.device).view(27, 3, 3, 3)
+        filters.weight.copy_(_telling_most(_seen(net, stage, every), len(filters.weight)))
     seen = list(_seen(net, stage))
     cells = torch.cat([samples.transpose(0, 1).flatten(1) for samples, _, _ in seen], 1)
     bridge.norm.running_mean, bridge.norm.running_var = cells.mean(1), cells.var(1)
@@ -66,7 +69,7 @@ def _seen(net: OneShotNet, stage: IdentityStage, filters: Tensor | None = None) 
                 map2 = F.conv2d(net.backbone.normalised(views), filters, stride=2, padding=1)
                 sampled = sampled._replace(own=(sampled.own[0], SampledMap(map2, 2)))
             wanted = stage.teacher.filtered(stage.teacher.crop(views, truth))
-            samples, poses = net.identity.samples(sampled, truth)
+            samples, *_, poses = net.identity.samples(sampled, truth)
             yield samples, poses, wanted
 
 

@@ -61,6 +61,8 @@ class IdentityStage:
         centres = torch.randn(people, EMBEDDING, generator=torch.Generator().manual_seed(1))
         self.centres = nn.Parameter(centres.to(self.device))
         self.order: tuple[int, Tensor] = (-1, torch.empty(0))
+        self.told = torch.zeros(len(self.train), dtype=torch.bool)
+        self.tells = torch.empty(len(self.train), EMBEDDING, dtype=torch.float16)
         self.finish, self.step_teacher = finish, cast(Teach, self.teacher)
         if config.compile and not any(map(shutil.which, ("g++", "clang++"))):
             raise OneShotError(
@@ -106,7 +108,7 @@ class IdentityStage:
         rng = torch.Generator().manual_seed((config.seed << 32) + step)
         rows = self.rows(step)
         views = list(self.views(rows, rng))
-        target = self.sharpened(rows, self.teach(torch.cat([self.teacher.crop(*view) for view in views])))
+        target = self.targets(rows, views)
         samples, aligned_all, refined_all, truth_all = [], [], [], []
         own = settings.own_landmarks if step >= settings.own_landmarks_from * config.steps else 0.0
         # One autocast for all: it keeps the weights' bfloat16 copies until it ends.
@@ -131,7 +133,7 @@ class IdentityStage:
             losses: dict[str, Tensor] = {}
             # The bridge's batch-norms see all sizes of face at once, as at run time.
             features, embedding = self.finish(net, *(torch.cat(s) for s in zip(*samples, strict=True)))
-            if net.identity.hinted:
+            if net.identity.hinted and settings.weight_hint:
                 # Hints of the crop as it is aligned here: samples of one place do not tell of another.
                 seen = zip(views, aligned_all, strict=True)
                 crops = torch.cat([self.teacher.crop(images, landmarks) for (images, _), landmarks in seen])
@@ -152,20 +154,30 @@ class IdentityStage:
         with autocast(self.device, self.config.precision):
             return teacher(crops.contiguous(memory_format=torch.channels_last))
 
-    def sharpened(self, rows: Tensor, target: Tensor) -> Tensor:
-        """The targets (B, 1000) of one step's views, those of small ones replaced as `sharp_below` says."""
+    def targets(self, rows: Tensor, views: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """What one step's views are to be described as, (B, 1000): by the teacher, who sees the view, or the
+        crop itself where `sharp_below` says so."""
         settings = self.settings
         parts = zip(rows.chunk(len(settings.canvases)), settings.scales, strict=True)
         small = torch.cat(
             [torch.full((len(part),), largest < settings.sharp_below) for part, (_, largest) in parts]
-        )
-        chosen = rows[small]
-        if len(chosen):
-            landmarks = self.train.landmarks[chosen].to(self.device)
-            crops = self.teacher.crop(self.pixels[chosen], landmarks)
-            target = target.clone()
-            target[small.to(self.device)] = self.teach(crops).to(target.dtype)
+        ).to(self.device)
+        target = torch.empty(len(rows), EMBEDDING, device=self.device)
+        if bool(small.any()):
+            target[small] = self.of_crops(rows[small.cpu()])
+        if not bool(small.all()):
+            crops = torch.cat([self.teacher.crop(*view) for view in views])
+            target[~small] = self.teach(crops[~small])
         return target
+
+    def of_crops(self, rows: Tensor) -> Tensor:
+        """What the teacher says of these crops (B, 1000); it is asked once of each."""
+        new = rows[~self.told[rows]]
+        if len(new):
+            crops = self.teacher.crop(self.pixels[new], self.train.landmarks[new].to(self.device))
+            self.tells[new] = self.teach(crops).half().cpu()
+            self.told[new] = True
+        return self.tells[rows].float().to(self.device)
 
     @torch.no_grad()
     def evaluate(self, net: OneShotNet) -> dict[str, float]:
@@ -195,7 +207,7 @@ class IdentityStage:
 def finish(net: OneShotNet, *samples: Tensor) -> tuple[Tensor, Tensor]:
     """Samples to the identity head's features and the embeddings (N, 1000), L2-normalised, float32."""
     features = net.identity.features(*samples)
-    return features, net.identity.embed(features)
+    return features[0], net.identity.embed(*features)
 
 
 def refinements(net: OneShotNet, coarse: SampledMap, landmarks: Tensor, times: int) -> list[Tensor]:
