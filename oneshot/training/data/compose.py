@@ -43,7 +43,7 @@ class SceneConfig:
     max_enlarged: float = 4.0  # pixels per pixel of the original photo
     rotation: float = 8.0  # degrees, standard deviation of those that are about upright
     tilted: float = 0.15  # share turned by up to 70 degrees either way
-    any_way: float = 0.25  # share turned by anything
+    any_way: float = 0.35  # share turned by anything
     cover: float = 0.15  # share of the faces that something is put in front of
     augment: bool = True  # colour, blur, noise, JPEG
 
