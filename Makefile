@@ -16,11 +16,12 @@ demo: .venv/.demo
 	$(BIN)/python scripts/detect_verify.py --video demo/wall.png --gallery demo/people --side 1280 --out demo/out.png
 	@echo "Look at demo/out.mp4 and demo/out.png"
 
+# The tests share out the cores among processes; threads of OpenMP in each would only wait for one another.
 test: .venv/.all docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --cov
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --numprocesses auto --dist worksteal
 
 # A link or a docstring that is wrong is an error. No page asks another machine for fonts or scripts.
 docs: .venv/.all

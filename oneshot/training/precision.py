@@ -18,12 +18,12 @@ Precision = Literal["auto", "bf16", "fp32"]
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """The context that forward passes run in."""
-    chosen = sooner(device.type) if precision == "auto" else precision
+    chosen = faster(device.type) if precision == "auto" else precision
     return torch.autocast(device.type, torch.bfloat16, enabled=chosen == "bf16")
 
 
 @functools.cache
-def sooner(device: str) -> Literal["bf16", "fp32"]:
+def faster(device: str) -> Literal["bf16", "fp32"]:
     """Which of the two this machine learns faster in: measured once a process, bf16 on anything but a CPU."""
     if device != "cpu":
         return "bf16"

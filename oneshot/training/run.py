@@ -14,7 +14,7 @@ from oneshot.models.weights import read_info
 from oneshot.training.checkpoint import NAME
 from oneshot.training.config import TrainConfig, change, complete, merged, read_table
 from oneshot.training.loop import Stage, train
-from oneshot.training.precision import sooner
+from oneshot.training.precision import faster
 from oneshot.training.stages.detection import DetectionStage
 from oneshot.training.stages.distil import DistilStage
 from oneshot.training.stages.first_fit import fit_stem_bridge
@@ -95,7 +95,7 @@ def run_stage(config: TrainConfig, out: Path, resume: bool, console: Console) ->
     start = Path(config.start) if config.start else None
     models = Path(config.models)
     if config.precision == "auto":
-        console.print(f"precision: {sooner(config.device)}, the faster one here")
+        console.print(f"precision: {faster(config.device)}, the faster one here")
     if config.stage == "distil":
         student = start_squeezefaceposenet(FORMS[config.distil.form], models, start, dropout=0.0)
         return train(config, DistilStage(config), student, out, resume, console)

@@ -286,14 +286,14 @@ def test_compiling_without_a_compiler_is_refused(
         IdentityStage(tiny(folders, compile=True))
 
 
-def test_auto_takes_the_format_that_is_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_the_format_that_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     x, layer = torch.ones(1, 4), torch.nn.Linear(4, 4)
     for faster, kind in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
         monkeypatch.setattr(precision, "_step", lambda which, faster=faster: 1.0 if which == faster else 1.3)
-        precision.sooner.cache_clear()
+        precision.faster.cache_clear()
         with precision.autocast(torch.device("cpu"), "auto"):
             assert layer(x).dtype == kind
-    precision.sooner.cache_clear()
+    precision.faster.cache_clear()
 
 
 def test_each_correction_of_a_step_starts_where_the_one_before_ended(folders: tuple[Path, Path]) -> None:
@@ -440,7 +440,7 @@ def test_picked_faces_are_usable_and_of_their_own_picture() -> None:
     assert sorted((rows[:2] % 3).tolist()) == [0, 2] and int(rows[4]) == 7
 
 
-def test_the_sooner_format_can_be_asked_for_while_evaluating() -> None:
-    precision.sooner.cache_clear()
+def test_the_faster_format_can_be_asked_for_while_evaluating() -> None:
+    precision.faster.cache_clear()
     with torch.no_grad():
-        assert precision.sooner("cpu") in ("bf16", "fp32")
+        assert precision.faster("cpu") in ("bf16", "fp32")
