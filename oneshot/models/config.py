@@ -189,7 +189,7 @@ def _check_deep(recogniser: str, deep_blocks: int) -> None:
         raise OneShotError(f"network.identity.deep_blocks={deep_blocks}: give {least} to {most}")
 
 
-BASE = NetworkConfig(direction=True)
+BASE = NetworkConfig()
 LARGE = replace(BASE, identity=PictureIdentity(recogniser="xs", deep_blocks=9))
 NANO = NetworkConfig(
     share3x3=0.125, squeeze_top=(24, 32, 48), expand_top=(64, 128, 192), identity=MapsIdentity()

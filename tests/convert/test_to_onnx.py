@@ -82,10 +82,7 @@ ON_CUDA = {"NonMaxSuppression": 11}
 INFO = {"score_threshold": 0.5, "iou_threshold": 0.45, "thresholds": {"1e-3": 0.3}}
 
 
-PLAIN = NetworkConfig()
-
-
-def lively(config: NetworkConfig = PLAIN) -> OneShotNet:
+def lively(config: NetworkConfig = BASE) -> OneShotNet:
     """A random network whose norms and scales do something and whose scores are far apart."""
     torch.manual_seed(2)
     net = OneShotNet(config)
@@ -207,7 +204,7 @@ def test_pictures_of_a_batch_are_as_each_alone(files: tuple[Path, Path]) -> None
         BASE,
         replace(BASE, identity=MapsIdentity(rank=0, parts=2, deep_blocks=6, fine_blocks=2)),
         replace(BASE, thin=24, identity=MapsIdentity(fine_blocks=1)),
-        replace(BASE, direction=False, identity=PictureIdentity(parts=1)),
+        replace(BASE, direction=True, identity=PictureIdentity(parts=1)),
         replace(BASE, identity=CellIdentity()),
         FAST,
         LARGE,

@@ -1,6 +1,7 @@
 """The network's parts: shapes, exact sampling, alignment that undoes a similarity, the paper's counts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -269,11 +270,11 @@ FLAT = {
 @pytest.mark.parametrize(
     ("changes", "shape"),
     [
-        ({}, NetworkConfig()),
-        ({"direction": True}, BASE),
-        ({"direction": True, "recogniser": "xs", "deep_blocks": 9, "fine_blocks": 6}, LARGE),
-        ({"fine_blocks": 2}, NetworkConfig(identity=MapsIdentity(4, 2, 64, 96, 48, "xxs", 6, 2))),
-        ({"form": "cell"}, NetworkConfig(identity=CellIdentity())),
+        ({}, BASE),
+        ({"direction": True}, replace(BASE, direction=True)),
+        ({"recogniser": "xs", "deep_blocks": 9, "fine_blocks": 6}, LARGE),
+        ({"fine_blocks": 2}, replace(BASE, identity=MapsIdentity(4, 2, 64, 96, 48, "xxs", 6, 2))),
+        ({"form": "cell"}, replace(BASE, identity=CellIdentity())),
     ],
 )
 def test_shapes_that_were_written_flat_are_read(changes: dict[str, Any], shape: NetworkConfig) -> None:
@@ -283,7 +284,7 @@ def test_shapes_that_were_written_flat_are_read(changes: dict[str, Any], shape: 
 @pytest.mark.parametrize("name", ["base", "large", "nano"])
 def test_the_sizes_are_those_of_the_shipped_files(name: str) -> None:
     path = default_weights("oneshot.safetensors" if name == "base" else f"oneshot-{name}.safetensors")
-    assert shape_in(path, read_info(path)) == SIZES[name]
+    assert shape_in(path, read_info(path)) == replace(SIZES[name], direction=name != "nano")
 
 
 @pytest.mark.parametrize("name", ["oneshot", "oneshot-large", "oneshot-nano"])
