@@ -167,7 +167,7 @@ class IdentityStage:
             target[small] = self.of_crops(rows[small.cpu()])
         if not bool(small.all()):
             crops = torch.cat([self.teacher.crop(*view) for view in views])
-            target[~small] = self.teach(crops[~small])
+            target[~small] = self.teach(crops[~small]).float()
         return target
 
     def of_crops(self, rows: Tensor) -> Tensor:
