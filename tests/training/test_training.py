@@ -392,9 +392,7 @@ def test_an_unknown_setting_names_the_nearest(tmp_path: Path) -> None:
         load_config(path, ["network.stm=8"])
     with pytest.raises(OneShotError, match=r"network\.identity\.deepblocks.*network\.identity\.deep_blocks"):
         load_config(path, ["network.identity.deepblocks=2"])
-    with pytest.raises(
-        OneShotError, match="kind=fire: give one of picture, pyramid, maps, cell"
-    ):
+    with pytest.raises(OneShotError, match="kind=fire: give one of picture, pyramid, maps, cell"):
         load_config(path, ["network.identity.kind=fire"])
     with pytest.raises(OneShotError, match=r"network\.size=huge: give one of base, large, nano"):
         load_config(path, ["network.size=huge"])
