@@ -1,5 +1,6 @@
 """The script from end to end with the fake network, and everything that a user can get wrong."""
 
+import contextlib
 import json
 import os
 import signal
@@ -345,7 +346,13 @@ def test_ctrl_c_finishes_the_files(desk: Path, fake_weights: Path, sent: signal.
     )
     process = start(*args, "--gallery", "people", cwd=desk)
     deadline = time.monotonic() + 600
-    while not any(p.stat().st_size for p in desk.glob(f"{PARTIAL}*.avi")) and time.monotonic() < deadline:
+
+    def begun() -> bool:
+        with contextlib.suppress(FileNotFoundError):  # one that is tried for writing comes and goes
+            return any(p.stat().st_size for p in desk.glob(f"{PARTIAL}*.avi"))
+        return False
+
+    while not begun() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(sent)
     out, err = process.communicate(timeout=600)
